@@ -1,0 +1,1 @@
+"""Object detection values and algorithms: usable without Apache Beam."""

@@ -1,0 +1,1 @@
+"""The work engine and the jobs that run on it."""
