@@ -1,0 +1,328 @@
+"""Files on any file system: stat, walk, glob, read, and commit whole files atomically.
+
+Plain paths and `file://` are the local disk. Other schemes (`s3://`, `gs://`, `hdfs://`) are served by whatever was
+registered for them with `register_remote`; od_core itself knows none, the engine registers Apache Beam's file systems.
+
+A file is always written to a local temporary file first and then published in one step: renamed on the local disk,
+uploaded to the final name elsewhere (object stores show an object only when it is complete).
+"""
+
+import contextlib
+import errno
+import os
+import pathlib
+import posixpath
+import re
+import shutil
+import stat as statfile
+import tempfile
+import uuid
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple, Protocol
+
+from od_core.errors import StorageError
+
+_SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+)://")
+_TEMPORARY = re.compile(r"^\.boxbeam-[0-9a-f]{32}\.tmp$")
+
+
+class FileInfo(NamedTuple):
+    """One file: its full path, size in bytes and modification time in milliseconds since 1970 (UTC)."""
+
+    path: str
+    size: int
+    mtime_ms: int
+
+
+class RemoteFiles(Protocol):
+    """What storage asks of a file system that is not the local disk. Paths are full, with their scheme."""
+
+    def stat(self, path: str) -> FileInfo | None:
+        """The file, or None if there is none of that name."""
+
+    def walk(self, folder: str) -> Iterator[FileInfo]:
+        """Every file below a folder, in any order."""
+
+    def open(self, path: str) -> BinaryIO:
+        """The file's bytes, seekable."""
+
+    def upload(self, local: pathlib.Path, path: str) -> None:
+        """Make the local file visible under `path`, whole or not at all."""
+
+    def remove(self, paths: list[str]) -> None:
+        """Delete files."""
+
+
+join = posixpath.join  # right for local paths and for URIs
+
+_remote: RemoteFiles | None = None
+
+
+def register_remote(files: RemoteFiles) -> None:
+    """Serve every path with a scheme through `files`, in this process."""
+    global _remote
+    _remote = files
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path names a file system other than the local disk."""
+    scheme = _SCHEME.match(path)
+    return scheme is not None and scheme.group(1).lower() != "file"
+
+
+def local_path(path: str) -> str:
+    """A local path without its `file://`."""
+    return path[len("file://") :] if path.lower().startswith("file://") else path
+
+
+def _remote_files(path: str) -> RemoteFiles:
+    if _remote is None:
+        raise StorageError(f"{path}: only local files can be opened here; run through a boxbeam job for other ones")
+    return _remote
+
+
+def stat(path: str) -> FileInfo | None:
+    """The file's size and time, or None when no such file exists (a folder is not a file)."""
+    if is_remote(path):
+        return _remote_files(path).stat(path)
+    try:
+        status = os.stat(local_path(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read ({error.strerror})") from error
+    if os.path.isdir(local_path(path)):
+        return None
+    return FileInfo(path, status.st_size, status.st_mtime_ns // 1_000_000)
+
+
+def is_folder(path: str) -> bool:
+    """Whether there is a folder of this name; on object stores: whether anything lies below it."""
+    if is_remote(path):
+        return next(iter(_remote_files(path).walk(path)), None) is not None
+    return os.path.isdir(local_path(path))
+
+
+def walk(folder: str) -> Iterator[FileInfo]:
+    """Every visible file below a folder (names that begin with a dot are left out), in no promised order.
+
+    Links to folders are followed once: a loop ends where it closes.
+    """
+    if is_remote(folder):
+        prefix = folder.rstrip("/") + "/"
+        for info in _remote_files(folder).walk(folder):
+            if not any(part.startswith(".") for part in info.path[len(prefix) :].split("/")):
+                yield info
+        return
+    seen: set[tuple[int, int]] = set()
+    pending = [local_path(folder)]
+    while pending:
+        here = pending.pop()
+        try:
+            status = os.stat(here)
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir():
+                        pending.append(entry.path)
+                    else:
+                        # A dangling link has no size; it is listed all the same and fails as an input, by name.
+                        with contextlib.suppress(FileNotFoundError):
+                            status = entry.stat()
+                            yield FileInfo(entry.path, status.st_size, status.st_mtime_ns // 1_000_000)
+                            continue
+                        yield FileInfo(entry.path, 0, 0)
+        except OSError as error:
+            raise StorageError(f"{here}: this folder cannot be read ({error.strerror})") from error
+
+
+def names_in(folder: str) -> list[str]:
+    """The names of the files directly in a folder, sorted."""
+    if not is_remote(folder):
+        with os.scandir(local_path(folder)) as entries:
+            return sorted(entry.name for entry in entries if entry.is_file())
+    prefix = folder.rstrip("/") + "/"
+    names = (info.path[len(prefix) :] for info in _remote_files(folder).walk(folder))
+    return sorted(name for name in names if "/" not in name)
+
+
+def glob(pattern: str) -> tuple[str, list[FileInfo]]:
+    """The files a pattern matches, and the folder it starts from.
+
+    `*` and `?` stay within a folder name, `**` crosses folders, `[ab]` is one of a set.
+    """
+    parts = pattern.split("/")
+    fixed = next(i for i, part in enumerate(parts) if has_wildcard(part))
+    folder = "/".join(parts[:fixed]) or ("/" if pattern.startswith("/") else ".")
+    if not is_folder(folder):
+        return folder, []
+    below = re.compile(_glob_regex("/".join(parts[fixed:])))
+    prefix = folder.rstrip("/") + "/"
+    return folder, [info for info in walk(folder) if below.fullmatch(info.path[len(prefix) :])]
+
+
+def has_wildcard(path: str) -> bool:
+    """Whether a path is a pattern for `glob`."""
+    return any(mark in path for mark in "*?[")
+
+
+def _glob_regex(pattern: str) -> str:
+    translations = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    tokens = re.findall(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|.", pattern, re.DOTALL)
+    return "".join(
+        translations.get(token)
+        or ("[" + token[1:-1].replace("!", "^", 1) + "]" if len(token) > 1 and token[1] == "!" else None)
+        or (token if len(token) > 1 else re.escape(token))
+        for token in tokens
+    )
+
+
+def open_input(path: str) -> BinaryIO:
+    """Open a file for reading bytes; seekable.
+
+    Raises:
+        OSError: missing, not permitted, or not a regular file (opening a pipe would wait for ever).
+    """
+    if is_remote(path):
+        return _remote_files(path).open(path)
+    descriptor = os.open(local_path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not statfile.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return os.fdopen(descriptor, "rb")
+
+
+def read_bytes(path: str) -> bytes:
+    """The whole file."""
+    with open_input(path) as file:
+        return file.read()
+
+
+@contextlib.contextmanager
+def local_copy(path: str) -> Iterator[str]:
+    """A local file with these bytes: the file itself, or a copy that is gone afterwards."""
+    if not is_remote(path):
+        yield local_path(path)
+        return
+    with tempfile.NamedTemporaryFile(prefix="boxbeam-", suffix=os.path.splitext(path)[1]) as copy:
+        with open_input(path) as file:
+            shutil.copyfileobj(file, copy, 1 << 20)
+        copy.flush()
+        yield copy.name
+
+
+@contextlib.contextmanager
+def commit(path: str) -> Iterator[pathlib.Path]:
+    """Write a file so that it exists whole or not at all.
+
+    Yields a local temporary path to write to. Leaving the block publishes it under `path`, replacing a file of that
+    name; leaving by an exception throws it away.
+
+    Raises:
+        StorageError: the disk is full or cannot be written to; names the path and what to do.
+    """
+    folder, name = posixpath.split(path)
+    if is_remote(path):
+        with tempfile.TemporaryDirectory(prefix="boxbeam-") as scratch:
+            temporary = pathlib.Path(scratch) / name
+            with _full_disk_named(path):
+                yield temporary
+            _remote_files(path).upload(temporary, path)
+        return
+    folder = local_path(folder) or "."
+    with _writing(path):
+        os.makedirs(folder, exist_ok=True)
+    temporary = pathlib.Path(folder) / f".boxbeam-{uuid.uuid4().hex}.tmp"
+    try:
+        with _full_disk_named(path):
+            yield temporary
+        with _writing(path):
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, local_path(path))
+            _sync_folder(folder)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextlib.contextmanager
+def _full_disk_named(path: str) -> Iterator[None]:
+    """In a block that writes `path` but also does other work: only a full disk is surely about `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        raise _cannot_write(path, error) from error
+
+
+@contextlib.contextmanager
+def _writing(path: str) -> Iterator[None]:
+    """In a block that does nothing but write `path`: every system error is about it."""
+    try:
+        yield
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: str, error: OSError) -> StorageError:
+    if error.errno in _NO_SPACE:
+        advice = "free some space and repeat the command: finished work is kept"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        advice = "choose an --output you may write to"
+    else:
+        advice = "repeat the command when this is mended: finished work is kept"
+    return StorageError(f"{path}: cannot be written ({os.strerror(error.errno) if error.errno else error}); {advice}")
+
+
+def write_text(path: str, text: str) -> None:
+    """Commit a small text file."""
+    with commit(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def remove(paths: list[str]) -> None:
+    """Delete files; those already gone are fine."""
+    remote = [path for path in paths if is_remote(path)]
+    if remote:
+        _remote_files(remote[0]).remove(remote)
+    for path in paths:
+        if not is_remote(path):
+            pathlib.Path(local_path(path)).unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: str) -> None:
+    """Delete the temporary files that a killed `commit` left in a local folder (not below it)."""
+    if is_remote(folder) or not is_folder(folder):
+        return
+    for name in os.listdir(local_path(folder)):
+        if _TEMPORARY.match(name):
+            pathlib.Path(local_path(folder), name).unlink(missing_ok=True)
+
+
+def remove_folder(folder: str) -> None:
+    """Delete a folder with all that is in it."""
+    if is_remote(folder):
+        remove([info.path for info in walk(folder)])
+    else:
+        shutil.rmtree(local_path(folder), ignore_errors=True)
+
+
+def printable(path: str) -> str:
+    """A path as valid Unicode: bytes of a file name that are not UTF-8 become `\\xNN`."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,0 +1,214 @@
+"""The end of a run: parts become data files, the manifest is switched, what it no longer names is removed.
+
+A run can be killed anywhere in here. Until the manifest is switched readers see the former dataset, whole; afterwards
+they see the new one; what lies about in between is removed by the next run.
+"""
+
+import collections
+import hashlib
+import itertools
+import json
+import pathlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from od_core import storage
+from od_core.errors import StorageError
+from pipelines.dataset import MANIFEST, DataFile, Dataset, Manifest, fingerprint, metadata
+from pipelines.items import OUTCOMES, Identity, Outcome, Piece, add_counts
+from pipelines.job import Job
+from pipelines.parts import RowFile, RowWriter, read_footer
+from pipelines.plan import Ask, Spans, read_inventory, uncovered
+
+# A data file of this many bytes in memory is about 100 to 250 MB on disk.
+TARGET_FILE_BYTES = 512 << 20
+_OPEN_FILES = 16
+
+
+class _Slice(NamedTuple):
+    """The rows of one piece, and the row file they lie in."""
+
+    key: str
+    start: int
+    path: str
+    first_row: int
+    outcome: Outcome
+    bytes: int
+
+
+class Finished(NamedTuple):
+    """What a finalized output holds: the manifest, and every outcome that failed."""
+
+    manifest: Manifest
+    failed: list[Outcome]
+
+
+def finalize(job: Job, ask: Ask) -> Finished:
+    """Turn an output whose items are all done into a dataset.
+
+    Raises:
+        StorageError: an input has no outcome yet (a worker was lost): the run is to be repeated.
+    """
+    dataset = Dataset(ask.output)
+    wanted = read_inventory(dataset)
+    manifest = dataset.manifest()
+    kept, slices, outcomes = _choose(dataset, job, manifest, wanted, ask)
+    _refuse_gaps(wanted, outcomes, ask.output)
+    files = [*kept, *_write_data_files(dataset, job, slices, first=_next_ordinal(kept))]
+    counts = {"inputs": len(wanted), **_count(outcomes)}
+    finished = Manifest(job.name, job.schema_version, job.options, job.provenance, counts, tuple(files))
+    if manifest != finished:
+        storage.write_text(storage.join(dataset.path, MANIFEST), finished.to_text())
+    _remove_unnamed(dataset, job, finished)
+    return Finished(finished, [outcome for outcome in outcomes if outcome.status == "failed"])
+
+
+def _choose(
+    dataset: Dataset, job: Job, manifest: Manifest | None, wanted: Iterable[Identity], ask: Ask
+) -> tuple[list[DataFile], list[_Slice], list[Outcome]]:
+    """Which data files stay as they are, which rows are written anew, and every outcome of the new dataset.
+
+    A span of an input is taken once. Finished rows come first, then parts, and finished rows that say "failed" last:
+    a part for the same span exists only because the failure was to be tried again.
+    """
+    accepted: dict[Identity, Spans] = {identity: [] for identity in wanted}
+    finished: dict[DataFile, list[Outcome]] = {}
+    if manifest is not None and not ask.overwrite:
+        for file in manifest.files:
+            footer = read_footer(dataset.data_path(file))
+            finished[file] = footer[1] if footer else []
+    parts = dict(dataset.parts_of(job))
+    taken: set[int] = set()
+    ranked = itertools.chain(
+        (o for outcomes in finished.values() for o in outcomes if o.status != "failed"),
+        (o for outcomes in parts.values() for o in outcomes),
+        (o for outcomes in finished.values() for o in outcomes if o.status == "failed"),
+    )
+    for outcome in ranked:
+        source, start, stop, _ = outcome.piece
+        spans = accepted.get(source.identity)
+        if spans is not None and all(stop <= low or start >= high for low, high in spans):
+            spans.append((start, stop))
+            taken.add(id(outcome))
+    kept = [file for file, outcomes in finished.items() if outcomes and all(id(o) in taken for o in outcomes)]
+    rewritten = {dataset.data_path(file): outcomes for file, outcomes in finished.items() if file not in kept}
+    slices = sorted(one for path, outcomes in {**rewritten, **parts}.items() for one in _slices(path, outcomes, taken))
+    every = [o for file in kept for o in finished[file]] + [one.outcome for one in slices]
+    return kept, slices, every
+
+
+def _slices(path: str, outcomes: Sequence[Outcome], taken: set[int]) -> Iterator[_Slice]:
+    if not any(id(outcome) in taken for outcome in outcomes):
+        return
+    with RowFile(path) as file:
+        bytes_per_row = file.bytes / max(1, file.num_rows)
+    first_row = 0
+    for outcome in outcomes:
+        if id(outcome) in taken:
+            size = int(outcome.rows * bytes_per_row)
+            yield _Slice(outcome.piece.source.key, outcome.piece.start, path, first_row, outcome, size)
+        first_row += outcome.rows
+
+
+def _refuse_gaps(wanted: Sequence[Identity], outcomes: Iterable[Outcome], output: str) -> None:
+    spans: dict[Identity, Spans] = collections.defaultdict(list)
+    wholes: dict[Identity, Piece] = {}
+    for outcome in outcomes:
+        source, start, stop, _ = outcome.piece
+        spans[source.identity].append((start, stop))
+        wholes[source.identity] = outcome.piece._replace(start=0, stop=outcome.piece.total)
+    gaps = [
+        identity[0]
+        for identity in wanted
+        if identity not in wholes or any(uncovered(wholes[identity], spans[identity]))
+    ]
+    if gaps:
+        more = f" and {len(gaps) - 1} more" if len(gaps) > 1 else ""
+        raise StorageError(
+            f"{output}: {gaps[0]}{more} of {len(wanted)} inputs have no result: a worker was lost. Nothing is"
+            " published; repeat the command, it continues where this run stopped"
+        )
+
+
+def _write_data_files(dataset: Dataset, job: Job, slices: Sequence[_Slice], first: int) -> Iterator[DataFile]:
+    for ordinal, rows in enumerate(_by_size(slices), first):
+        digest = hashlib.sha256(fingerprint(job).encode())
+        for one in rows:
+            digest.update(json.dumps(one.outcome.to_json()).encode())
+        name = f"{job.table}-{ordinal:05d}-{digest.hexdigest()[:12]}.parquet"
+        yield _write_data_file(dataset, job, name, rows)
+
+
+def _by_size(slices: Iterable[_Slice]) -> Iterator[list[_Slice]]:
+    rows: list[_Slice] = []
+    size = 0
+    for one in slices:
+        if rows and size + one.bytes > TARGET_FILE_BYTES:
+            yield rows
+            rows, size = [], 0
+        rows.append(one)
+        size += one.bytes
+    if rows:
+        yield rows
+
+
+def _write_data_file(dataset: Dataset, job: Job, name: str, rows: Sequence[_Slice]) -> DataFile:
+    files: collections.OrderedDict[str, RowFile] = collections.OrderedDict()
+    with storage.commit(storage.join(dataset.path, name)) as temporary:
+        writer = RowWriter(temporary, job.schema, metadata(job))
+        try:
+            for one in rows:
+                file = files.pop(one.path, None) or RowFile(one.path)
+                files[one.path] = file
+                if len(files) > _OPEN_FILES:
+                    files.popitem(last=False)[1].close()
+                for table in file.rows(one.first_row, one.first_row + one.outcome.rows):
+                    writer.write(table.cast(job.schema))
+                writer.finish(one.outcome.piece, one.outcome.status, one.outcome.counts, one.outcome.error)
+            writer.close()
+        except BaseException:
+            writer.abandon()
+            raise
+        finally:
+            for file in files.values():
+                file.close()
+        return DataFile(
+            name,
+            rows=sum(one.outcome.rows for one in rows),
+            bytes=temporary.stat().st_size,
+            sha256=_sha256(temporary),
+            inputs=len(rows),
+        )
+
+
+def _sha256(path: pathlib.Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _count(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """How inputs ended (one cut into pieces is failed if a piece is, else done if one is), and the job's counts."""
+    worst: dict[str, str] = {}
+    order = ("empty", "done", "failed")
+    counts: dict[str, int] = {}
+    for outcome in outcomes:
+        key = outcome.piece.source.key
+        worst[key] = max(worst.get(key, "empty"), outcome.status, key=order.index)
+        add_counts(counts, outcome.counts)
+    statuses = collections.Counter(worst.values())
+    return {**{status: statuses[status] for status in OUTCOMES}, **dict(sorted(counts.items()))}
+
+
+def _next_ordinal(files: Iterable[DataFile]) -> int:
+    return max((int(file.name.split("-")[1]) + 1 for file in files), default=0)
+
+
+def _remove_unnamed(dataset: Dataset, job: Job, manifest: Manifest) -> None:
+    """Remove parts, and data files of ours that the manifest does not name; other people's files stay."""
+    named = {file.name for file in manifest.files}
+    ours = re.compile(rf"{re.escape(job.table)}-\d{{5}}-[0-9a-f]{{12}}\.parquet")
+    names = [name for name in storage.names_in(dataset.path) if ours.fullmatch(name) and name not in named]
+    storage.remove([storage.join(dataset.path, name) for name in names])
+    storage.remove_leftovers(dataset.path)
+    storage.remove_folder(dataset.work)

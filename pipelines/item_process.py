@@ -1,0 +1,193 @@
+"""An item process: one worker side of a job, opened once, that does the items its parent sends it.
+
+The parent (isolation.py) starts it as a fresh interpreter, sends a `Setup`, and then one item at a time over a pipe
+that belongs to this process alone. It answers with the messages below. It dies with its parent, whatever it is doing.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from typing import NamedTuple
+
+from od_core import storage
+from od_core.errors import BoxbeamError, StorageError, UsageError
+from pipelines.dataset import Dataset
+from pipelines.items import Item, ItemReport, Piece, add_counts
+from pipelines.job import Failure, Job
+from pipelines.run_item import run_item
+
+_REPORT_EVERY_SECONDS = 0.2
+_PR_SET_PDEATHSIG = 1
+
+
+class Setup(NamedTuple):
+    """What a new item process is told first."""
+
+    job: Job
+    output: str
+    threads: int
+    memory_bytes: int | None
+    remote_files: storage.RemoteFiles | None
+    parent: int
+
+
+class Ready(NamedTuple):
+    """The worker is open."""
+
+    seconds: float
+
+
+class Began(NamedTuple):
+    """Work on a piece began."""
+
+    piece: Piece
+
+
+class Ended(NamedTuple):
+    """A piece is past all danger."""
+
+    piece: Piece
+
+
+class Advanced(NamedTuple):
+    """More was done since the last message."""
+
+    counts: Mapping[str, int]
+    weight: int
+
+
+class Done(NamedTuple):
+    """The item's part is committed."""
+
+    report: ItemReport
+
+
+class Raised(NamedTuple):
+    """The item ended with an exception; `poisoned` if the process should not be used again."""
+
+    failure: Failure
+    details: str
+    poisoned: bool
+
+
+class Fatal(NamedTuple):
+    """The run as a whole cannot go on."""
+
+    error: BoxbeamError
+
+
+Message = Ready | Began | Ended | Advanced | Done | Raised | Fatal
+
+
+def main(descriptor: int) -> None:
+    """Serve items from the pipe with this file descriptor until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent decides
+    pipe = Connection(descriptor)
+    setup: Setup = pipe.recv()
+    _die_with(setup.parent)
+    _limit_memory(setup.memory_bytes)
+    if setup.remote_files is not None:
+        storage.register_remote(setup.remote_files)
+    started = time.monotonic()
+    try:
+        worker = setup.job.open_worker(setup.threads)
+    except BoxbeamError as error:
+        pipe.send(Fatal(error))
+        return
+    except Exception:
+        pipe.send(Fatal(UsageError(f"{setup.job.name} cannot start:\n{traceback.format_exc()}")))
+        return
+    pipe.send(Ready(time.monotonic() - started))
+    dataset = Dataset(setup.output)
+    try:
+        while (item := _next_item(pipe)) is not None:
+            watch = _PipeWatch(pipe)
+            try:
+                report = run_item(setup.job, dataset, worker, item, watch)
+            except StorageError as error:
+                pipe.send(Fatal(error))
+            except MemoryError:
+                pipe.send(Raised(_out_of_memory(setup.memory_bytes), traceback.format_exc(), poisoned=True))
+                os._exit(1)
+            except Exception as error:
+                pipe.send(Raised(describe(error), traceback.format_exc(), poisoned=False))
+            else:
+                watch.flush()
+                pipe.send(Done(report))
+    finally:
+        worker.close()
+
+
+def describe(error: Exception) -> Failure:
+    """An exception that escaped a job's worker, as the reason of a failed row."""
+    return Failure("item", type(error).__name__, f"{type(error).__name__}: {error}")
+
+
+def _out_of_memory(limit: int | None) -> Failure:
+    allowed = f"{limit / 2**30:.1f} GiB an item process may have (--worker_memory)" if limit else "machine has"
+    return Failure("item", "OutOfMemory", f"needed more memory than the {allowed}")
+
+
+def _next_item(pipe: Connection) -> Item | None:
+    try:
+        item: Item | None = pipe.recv()
+    except EOFError:
+        return None
+    return item
+
+
+class _PipeWatch:
+    """A Watch that tells the parent: at once what begins and ends, the rest a few times a second."""
+
+    def __init__(self, pipe: Connection):
+        self._pipe = pipe
+        self._lock = threading.Lock()
+        self._counts: dict[str, int] = {}
+        self._weight = 0
+        self._sent = time.monotonic()
+
+    def begin(self, piece: Piece) -> None:
+        with self._lock:
+            self._pipe.send(Began(piece))
+
+    def end(self, piece: Piece) -> None:
+        with self._lock:
+            self._pipe.send(Ended(piece))
+
+    def advance(self, counts: Mapping[str, int], weight: int = 0) -> None:
+        with self._lock:
+            add_counts(self._counts, counts)
+            self._weight += weight
+            if time.monotonic() - self._sent >= _REPORT_EVERY_SECONDS:
+                self._send()
+
+    def flush(self) -> None:
+        with self._lock:
+            self._send()
+
+    def _send(self) -> None:
+        self._pipe.send(Advanced(self._counts, self._weight))
+        self._counts, self._weight, self._sent = {}, 0, time.monotonic()
+
+
+def _die_with(parent: int) -> None:
+    """Ask the kernel to kill this process when its parent ends, also while it is stuck in C code."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        # Should memory run out, this process is to be killed rather than the launcher.
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("500")
+    if os.getppid() != parent:
+        os._exit(1)  # it ended before we asked
+
+
+def _limit_memory(limit: int | None) -> None:
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

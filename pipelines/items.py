@@ -1,0 +1,151 @@
+"""The values of the work engine: sources, the pieces they are cut into, items of work, and how each piece ended.
+
+Source   one input as it was found: key (its identity), where it lies, size and time
+Piece    a source, or a range of it
+Item     pieces that are done together, by one process, into one part file
+Outcome  how one piece ended, and which rows of its file are its own
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+OUTCOMES = ("done", "empty", "failed")
+
+Identity = tuple[str, int, int]
+"""Key, size, time of a source."""
+
+
+class Source(NamedTuple):
+    """One input, as it was found.
+
+    Attributes:
+        key: path relative to the input root, with `/` and in Unicode NFC: the identity of the input, whatever its root.
+        uri: where it lies, for opening.
+        kind: what it is, in the job's own words ("image", "video").
+        size: bytes.
+        mtime_ms: modification time, milliseconds since 1970.
+    """
+
+    key: str
+    uri: str
+    kind: str
+    size: int
+    mtime_ms: int
+
+    @property
+    def identity(self) -> "Identity":
+        """What makes an input the same input: another size or time is another input."""
+        return self.key, self.size, self.mtime_ms
+
+
+class Piece(NamedTuple):
+    """A range of one source: `start` to `stop` of `total`, in a unit only the job knows; the whole is 0 to 1 of 1."""
+
+    source: Source
+    start: int = 0
+    stop: int = 1
+    total: int = 1
+
+    @property
+    def weight(self) -> int:
+        """Its share of the source's bytes; at least 1, so that empty files count as work too."""
+        return max(1, self.source.size * (self.stop - self.start) // self.total)
+
+    def __str__(self) -> str:
+        whole = self.start == 0 and self.stop == self.total
+        return self.source.key if whole else f"{self.source.key}[{self.start}:{self.stop}]"
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """Work for one process at a time: at least one piece, all of one kind, in order of key and start."""
+
+    pieces: tuple[Piece, ...]
+
+    def __post_init__(self) -> None:
+        if not self.pieces:
+            raise ValueError("an item needs at least one piece")
+
+    @property
+    def weight(self) -> int:
+        """Bytes of input."""
+        return sum(piece.weight for piece in self.pieces)
+
+    def name(self, fingerprint: str) -> str:
+        """What this item's part file is called: a hash of what it covers and of the options (32 hex digits)."""
+        digest = hashlib.sha256(fingerprint.encode())
+        for source, *span in self.pieces:
+            digest.update(json.dumps([*source.identity, *span]).encode())
+        return digest.hexdigest()[:32]
+
+    def __str__(self) -> str:
+        more = f" and {len(self.pieces) - 1} more" if len(self.pieces) > 1 else ""
+        return f"{self.pieces[0]}{more}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one piece ended.
+
+    Attributes:
+        piece: what was done. Its uri is only known while the item runs; read back from a file it is empty.
+        status: done (rows with something in them), empty (rows, nothing in them), failed (at least one failed row).
+        rows: how many rows it has in its file; the rows of a file lie in the order of its outcomes.
+        counts: what the job counts ("frames", "detections").
+        error: for a failed one, the first reason, as a sentence.
+    """
+
+    piece: Piece
+    status: str
+    rows: int
+    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.status not in OUTCOMES:
+            raise ValueError(f"status must be one of {', '.join(OUTCOMES)}, got {self.status!r}")
+
+    def to_json(self) -> list[Any]:
+        """A short list for files; see `from_json`."""
+        source, *span = self.piece
+        return [*source.identity, source.kind, *span, self.status, self.rows, dict(self.counts), self.error]
+
+    @classmethod
+    def from_json(cls, fields: list[Any]) -> "Outcome":
+        """The reverse of `to_json`."""
+        key, size, mtime_ms, kind, start, stop, total, status, rows, counts, error = fields
+        return cls(Piece(Source(key, "", kind, size, mtime_ms), start, stop, total), status, rows, counts, error)
+
+
+@dataclasses.dataclass(frozen=True)
+class ItemReport:
+    """What became of one item, for progress and counters; the truth lies in the item's part file."""
+
+    name: str
+    weight: int
+    statuses: Mapping[str, int]
+    counts: Mapping[str, int]
+    seconds: float
+    worker: str
+    reused: bool = False
+
+
+def report_on(
+    item: Item, name: str, outcomes: Iterable[Outcome], *, seconds: float, worker: str, reused: bool = False
+) -> ItemReport:
+    """Sum up an item's outcomes."""
+    statuses = dict.fromkeys(OUTCOMES, 0)
+    counts: dict[str, int] = {}
+    for outcome in outcomes:
+        statuses[outcome.status] += 1
+        add_counts(counts, outcome.counts)
+    return ItemReport(name, item.weight, statuses, counts, seconds, worker, reused)
+
+
+def add_counts(total: dict[str, int], more: Mapping[str, int]) -> None:
+    """Add counts into `total`, in place."""
+    for name, count in more.items():
+        total[name] = total.get(name, 0) + count

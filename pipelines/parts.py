@@ -1,0 +1,172 @@
+"""Row files: Parquet files that say in their footer which pieces of input they cover, and how each ended.
+
+Parts (one per item, in `OUTPUT/_work/parts`) and data files (`OUTPUT/*.parquet`) are both row files. The rows of a
+piece lie together, in the order of the outcomes, so that a piece can be taken out of a file by position, whatever the
+table holds. The footer's `boxbeam.coverage` is zstd-compressed JSON in base64: a million inputs stay a few megabytes.
+"""
+
+import base64
+import contextlib
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from od_core import storage
+from pipelines.items import Outcome, Piece
+
+COVERAGE = b"boxbeam.coverage"
+SCHEMA = b"boxbeam.schema"
+OPTIONS = b"boxbeam.options"
+PROVENANCE = b"boxbeam.provenance"
+
+# A row group is what a reader holds in memory at once, so it is bounded in rows and in bytes.
+MAX_GROUP_ROWS = 1 << 16
+MAX_GROUP_BYTES = 64 << 20
+
+
+class RowWriter:
+    """Writes one row file, piece by piece; memory holds at most one row group.
+
+    Call `write` with the rows of a piece, any number of times, then `finish` with how it ended; then the next piece.
+    """
+
+    def __init__(self, path: pathlib.Path, schema: pa.Schema, metadata: Mapping[bytes, bytes]):
+        self._writer = pq.ParquetWriter(
+            path, schema.with_metadata(dict(metadata)), compression="zstd", store_schema=True
+        )
+        self._schema = schema
+        self._pending: list[pa.Table] = []
+        self._pending_rows = self._pending_bytes = 0
+        self._rows = self._rows_finished = 0
+        self.outcomes: list[Outcome] = []
+
+    def write(self, rows: pa.Table) -> None:
+        """Add rows of the current piece."""
+        if not rows.num_rows:
+            return
+        self._pending.append(rows)
+        self._rows += rows.num_rows
+        self._pending_rows += rows.num_rows
+        self._pending_bytes += rows.nbytes
+        if self._pending_rows >= MAX_GROUP_ROWS or self._pending_bytes >= MAX_GROUP_BYTES:
+            self._flush()
+
+    def finish(
+        self, piece: Piece, status: str, counts: Mapping[str, int] | None = None, error: str | None = None
+    ) -> None:
+        """The rows since the last `finish` are those of `piece`; it ended with `status`."""
+        self.outcomes.append(Outcome(piece, status, self._rows - self._rows_finished, counts or {}, error))
+        self._rows_finished = self._rows
+
+    def close(self) -> None:
+        """Write what is left and the footer."""
+        if self._rows != self._rows_finished:
+            raise ValueError(f"{self._rows - self._rows_finished} rows were written for a piece that was not finished")
+        self._flush()
+        self._writer.add_key_value_metadata({COVERAGE: _encode(self.outcomes)})
+        self._writer.close()
+
+    def abandon(self) -> None:
+        """Close the file handle after a failure; the file is not valid."""
+        with contextlib.suppress(OSError, pa.ArrowException):
+            self._writer.close()
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._writer.write_table(pa.concat_tables(self._pending), row_group_size=MAX_GROUP_ROWS)
+        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
+
+
+@contextlib.contextmanager
+def commit_rows(path: str, schema: pa.Schema, metadata: Mapping[bytes, bytes]) -> Iterator[RowWriter]:
+    """A RowWriter whose file appears under `path` when the block ends well, and not at all otherwise."""
+    with storage.commit(path) as temporary:
+        writer = RowWriter(temporary, schema, metadata)
+        try:
+            yield writer
+            writer.close()
+        except BaseException:
+            writer.abandon()
+            raise
+
+
+class RowFile:
+    """Reads a row file: its outcomes from the footer, its rows a row group at a time."""
+
+    def __init__(self, path: str):
+        self.path = path
+        self._file = storage.open_input(path)
+        try:
+            self._parquet = pq.ParquetFile(self._file)
+        except BaseException:
+            self._file.close()
+            raise
+        self.metadata: Mapping[bytes, bytes] = self._parquet.metadata.metadata or {}
+        self.outcomes = _decode(self.metadata[COVERAGE]) if COVERAGE in self.metadata else []
+        self._group: tuple[int, pa.Table] | None = None
+
+    @property
+    def num_rows(self) -> int:
+        """Rows in the file."""
+        return int(self._parquet.metadata.num_rows)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the rows, encoded but not compressed."""
+        groups = range(self._parquet.metadata.num_row_groups)
+        return sum(self._parquet.metadata.row_group(index).total_byte_size for index in groups)
+
+    def rows(self, start: int, stop: int) -> Iterator[pa.Table]:
+        """Rows `start` to `stop`, in slices of row groups."""
+        first = 0
+        for index in range(self._parquet.metadata.num_row_groups):
+            length = self._parquet.metadata.row_group(index).num_rows
+            low, high = max(start, first), min(stop, first + length)
+            if low < high:
+                if self._group is None or self._group[0] != index:
+                    self._group = (index, self._parquet.read_row_group(index))
+                yield self._group[1].slice(low - first, high - low)
+            first += length
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._parquet.close()
+        self._file.close()
+
+    def __enter__(self) -> "RowFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_footer(path: str) -> tuple[Mapping[bytes, bytes], list[Outcome]] | None:
+    """A row file's metadata and outcomes, without its rows; None for a file that is not one (damaged, foreign)."""
+    try:
+        with RowFile(path) as file:
+            return file.metadata, file.outcomes
+    except (pa.ArrowInvalid, ValueError, TypeError):
+        return None
+
+
+def _encode(outcomes: list[Outcome]) -> bytes:
+    text = json.dumps([outcome.to_json() for outcome in outcomes], ensure_ascii=False, separators=(",", ":"))
+    raw = text.encode()
+    packed = pa.Codec("zstd").compress(raw, asbytes=True)
+    return b"%d:" % len(raw) + base64.b64encode(packed)
+
+
+def _decode(value: bytes) -> list[Outcome]:
+    size, _, packed = value.partition(b":")
+    raw = pa.Codec("zstd").decompress(base64.b64decode(packed), int(size), asbytes=True)
+    # Most images have the same counts: shared, a million outcomes take a third of the memory.
+    shared: dict[tuple[tuple[str, int], ...], Mapping[str, int]] = {}
+    outcomes = [Outcome.from_json(fields) for fields in json.loads(raw)]
+    return [
+        dataclasses.replace(outcome, counts=shared.setdefault(tuple(outcome.counts.items()), outcome.counts))
+        for outcome in outcomes
+    ]

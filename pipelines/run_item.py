@@ -1,0 +1,49 @@
+"""One item, from look-up to committed part: the same wherever it runs."""
+
+import os
+import socket
+import time
+
+from od_core import storage
+from pipelines.dataset import Dataset, fingerprint, metadata
+from pipelines.items import Item, ItemReport, report_on
+from pipelines.job import Failure, Job, Watch, Worker
+from pipelines.parts import commit_rows, read_footer
+
+
+def run_item(job: Job, dataset: Dataset, worker: Worker, item: Item, watch: Watch) -> ItemReport:
+    """Do an item, unless its part is there already: a runner that repeats a stage repeats finished items too.
+
+    Raises:
+        StorageError: the part cannot be written.
+        Exception: whatever the job's worker raises; no part is left then.
+    """
+    started = time.monotonic()
+    name = item.name(fingerprint(job))
+    path = dataset.part_path(name)
+    footer = read_footer(path) if storage.stat(path) else None
+    if footer is None:
+        with commit_rows(path, job.schema, metadata(job)) as rows:
+            worker.run(item, rows, watch)
+            if [outcome.piece for outcome in rows.outcomes] != list(item.pieces):
+                raise ValueError(f"{job.name}: the worker did not finish the pieces of {item} in order")
+        outcomes = rows.outcomes
+    else:
+        outcomes = footer[1]
+    seconds = time.monotonic() - started
+    return report_on(item, name, outcomes, seconds=seconds, worker=this_process(), reused=footer is not None)
+
+
+def fail_item(job: Job, dataset: Dataset, item: Item, failure: Failure) -> ItemReport:
+    """Write the part of an item that could not be done: failed rows, so that its inputs are not lost."""
+    name = item.name(fingerprint(job))
+    with commit_rows(dataset.part_path(name), job.schema, metadata(job)) as rows:
+        for piece in item.pieces:
+            rows.write(job.failed_rows(piece, failure))
+            rows.finish(piece, "failed", error=failure.message)
+    return report_on(item, name, rows.outcomes, seconds=0.0, worker=this_process())
+
+
+def this_process() -> str:
+    """Host and process id, for reports that say where work was done."""
+    return f"{socket.gethostname()}:{os.getpid()}"

@@ -1,0 +1,174 @@
+"""Finding the inputs: files, folders, patterns and list files become sources, sorted by key."""
+
+import collections
+import difflib
+import itertools
+import os
+import posixpath
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from od_core import storage
+from od_core.errors import UsageError
+from od_core.storage import FileInfo
+from pipelines.items import Source
+
+
+class Wanted(NamedTuple):
+    """What a job takes as input.
+
+    Attributes:
+        kind_of: what a file is, by its path; None for a file the job has no use for.
+        words: the same for a person: "images, videos or TFRecord files".
+    """
+
+    kind_of: Callable[[str], str | None]
+    words: str
+
+
+class Matched(NamedTuple):
+    """The inputs that were found, sorted by key, and how many other files were passed over, by extension."""
+
+    sources: list[Source]
+    ignored: dict[str, int]
+
+
+class _Found(NamedTuple):
+    root: str
+    info: FileInfo
+
+
+def match(inputs: Sequence[str], wanted: Wanted) -> Matched:
+    """Find every input.
+
+    Args:
+        inputs: each a file, a folder (walked), a pattern with `*`, `?`, `[ab]` or `**`, or a `.txt` list of files.
+        wanted: which files count; others in folders and patterns are passed over.
+
+    Raises:
+        UsageError: a path that does not exist, nothing of use in it, or two inputs of the same key.
+    """
+    sources: list[Source] = []
+    ignored: collections.Counter[str] = collections.Counter()
+    for given in inputs:
+        found_any = False
+        for root, info in _find(given, wanted):
+            kind = wanted.kind_of(info.path)
+            if kind is None:
+                ignored[_extension(info.path)] += 1
+                continue
+            found_any = True
+            sources.append(Source(_key(root, info.path), info.path, kind, info.size, info.mtime_ms))
+        if not found_any:
+            raise UsageError(_nothing_found(given, wanted, ignored))
+    sources.sort()
+    if len(inputs) > 1:
+        sources = _without_repeats(sources)
+    _refuse_equal_keys(sources)
+    return Matched(sources, dict(ignored))
+
+
+def check(inputs: Sequence[str], wanted: Wanted) -> None:
+    """Refuse in the first moments what `match` would refuse later: looks only until the first useful file.
+
+    Raises:
+        UsageError: as `match`, but for equal keys.
+    """
+    for given in inputs:
+        ignored: collections.Counter[str] = collections.Counter()
+        for _, info in _find(given, wanted):
+            if wanted.kind_of(info.path) is not None:
+                break
+            ignored[_extension(info.path)] += 1
+        else:
+            raise UsageError(_nothing_found(given, wanted, ignored))
+
+
+def _find(given: str, wanted: Wanted) -> Iterator[_Found]:
+    info = storage.stat(given)
+    if info is not None:
+        if wanted.kind_of(given) is not None:
+            yield _Found(posixpath.dirname(given), info)
+        elif _extension(given) == ".txt":
+            yield from _listed(given)
+        else:
+            raise UsageError(
+                f"{given}: not an input this job knows (its name ends in {_extension(given) or 'no extension'}); give"
+                f" {wanted.words}, a folder or pattern of them, or a .txt file that lists them"
+            )
+    elif storage.is_folder(given):
+        for info in storage.walk(given):
+            yield _Found(given, info)
+    elif storage.has_wildcard(given):
+        folder, infos = storage.glob(given)
+        for info in infos:
+            yield _Found(folder, info)
+        if not infos:
+            raise UsageError(f"{given}: this pattern matches no file; quote it, so that the shell leaves it alone")
+    else:
+        raise UsageError(f"{given}: no such file or folder{_suggestion(given)}")
+
+
+def _listed(list_file: str) -> Iterator[_Found]:
+    """The files a list names, one a line; relative ones start at the list's folder; `#` begins a comment line."""
+    try:
+        text = storage.read_bytes(list_file).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{list_file}: a list of inputs must be UTF-8 text, one path a line ({error})") from error
+    folder = posixpath.dirname(list_file)
+    for line in text.splitlines():
+        name = line.strip()
+        if not name or name.startswith("#"):
+            continue
+        path = name if storage.is_remote(name) else posixpath.normpath(posixpath.join(folder, name))
+        # A missing file is still an input: it ends as failed, by name, instead of vanishing from the count.
+        yield _Found(folder, storage.stat(path) or FileInfo(path, 0, 0))
+
+
+def _key(root: str, path: str) -> str:
+    root = root.rstrip("/") + "/" if root else ""
+    relative = path[len(root) :] if path.startswith(root) else posixpath.normpath(path).lstrip("/")
+    while relative.startswith("../"):
+        relative = relative[3:]
+    return unicodedata.normalize("NFC", storage.printable(relative))
+
+
+def _extension(path: str) -> str:
+    return posixpath.splitext(path)[1].lower()
+
+
+def _without_repeats(sources: list[Source]) -> list[Source]:
+    """The same file reached through two inputs counts once, under the key that sorts first."""
+    seen: set[str] = set()
+    kept = []
+    for source in sources:
+        place = source.uri if storage.is_remote(source.uri) else os.path.realpath(storage.local_path(source.uri))
+        if place not in seen:
+            seen.add(place)
+            kept.append(source)
+    return kept
+
+
+def _refuse_equal_keys(sources: Sequence[Source]) -> None:
+    for first, second in itertools.pairwise(sources):
+        if first.key == second.key:
+            raise UsageError(
+                f"two inputs would both be called {first.key!r}: {first.uri} and {second.uri}. Give their common parent"
+                " folder as one --input, or run them into two outputs"
+            )
+
+
+def _nothing_found(given: str, wanted: Wanted, ignored: Mapping[str, int]) -> str:
+    most = sorted(ignored.items(), key=lambda pair: -pair[1])[:6]
+    seen = ", ".join(f"{count} {extension or 'without extension'}" for extension, count in most)
+    return f"{given}: no {wanted.words} in there" + (f" (found: {seen})" if seen else " (it is empty)")
+
+
+def _suggestion(path: str) -> str:
+    if storage.is_remote(path):
+        return ""
+    folder, name = os.path.split(storage.local_path(path).rstrip("/"))
+    with_names = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
+    close = difflib.get_close_matches(name, with_names, 1)
+    return f"; did you mean {posixpath.join(folder, close[0])}?" if close else ""

@@ -1,0 +1,195 @@
+"""Running a job: refuse what cannot work, plan, run the items, finish the dataset.
+
+    boxbeam JOB ─► run() ─► make_plan ─► graph: PlanItems ─► RunItems ─► part files ─► finalize ─► manifest
+
+The output is a pure function of inputs and options: run again after a kill it continues, after success it has nothing
+to do, with more inputs it does the new ones.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from types import FrameType
+from typing import Any
+
+from od_core import storage
+from od_core.errors import BoxbeamError, Interrupted, StorageError
+from pipelines import executor, local_run
+from pipelines.dataset import Dataset, refuse_other_use
+from pipelines.executor import Work
+from pipelines.finalize import Finished, finalize
+from pipelines.local_run import LocalRun, TooManyFailedError, share_exceeded
+from pipelines.lock import locked
+from pipelines.observer import Observer
+from pipelines.plan import Plan, make_plan, write_inventory
+from pipelines.sources import check
+
+LOCAL_RUNNER = "DirectRunner"
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """What a run did.
+
+    Attributes:
+        finished: the dataset as it now is.
+        planned_inputs: pieces this run had to do; 0 means that there was nothing to do.
+        removed: files of the former dataset or inputs that no longer exist led to changes.
+        seconds: wall time of planning, running and finalizing.
+    """
+
+    finished: Finished
+    planned_inputs: int
+    seconds: Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """Where a run executes: Beam's runner, and the options that are Beam's."""
+
+    runner: str = LOCAL_RUNNER
+    beam_options: Sequence[str] = ()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the graph runs in this process."""
+        return self.runner == LOCAL_RUNNER
+
+
+def run(work: Work, engine: Engine, observer: Observer, *, max_failed_ratio: float) -> RunResult:
+    """Do a job, from its inputs to a finished dataset.
+
+    Raises:
+        UsageError: nothing was started.
+        StorageError, ItemError, TooManyFailedError: the run stopped; finished items are kept.
+        Interrupted: the user or the system stopped it.
+    """
+    work.enter_process()
+    dataset = Dataset(work.ask.output)
+    if not work.ask.overwrite:
+        refuse_other_use(dataset, work.job)
+    check(work.ask.inputs, work.job.wanted)
+    with locked(work.ask.output):
+        started = time.monotonic()
+        planned = _execute(work, engine, observer, dataset, max_failed_ratio)
+        executed = time.monotonic()
+        finished = finalize(work.job, work.ask)
+        seconds = {"run": executed - started, "finalize": time.monotonic() - executed}
+    counts = finished.manifest.counts
+    if share_exceeded(counts["failed"], counts["inputs"], max_failed_ratio):
+        raise TooManyFailedError(
+            f"{counts['failed']} of {counts['inputs']} inputs failed, more than --max_failed_ratio {max_failed_ratio:g}"
+            f" allows; the rows are in {work.ask.output} all the same"
+        )
+    return RunResult(finished, planned, seconds)
+
+
+def _execute(work: Work, engine: Engine, observer: Observer, dataset: Dataset, max_failed_ratio: float) -> int:
+    """Run every item that is still to be done; returns how many inputs that were (-1 where only workers know)."""
+    storage.remove_leftovers(dataset.path)
+    storage.remove_leftovers(dataset.parts)
+    if not engine.is_local:
+        _note_options(dataset, work)
+        _run_graph(work, engine)
+        return -1
+    plan = make_plan(work.job, work.ask)
+    observer.planned(plan)
+    _note_options(dataset, work)
+    write_inventory(dataset, plan.sources)
+    if plan.items:
+        _run_locally(work, engine, plan, observer, max_failed_ratio)
+    return len(plan.pieces)
+
+
+def _note_options(dataset: Dataset, work: Work) -> None:
+    """Say whose parts lie in `_work`, so that a later run with other options is refused."""
+    if dataset.options_at_work() != dict(work.job.options):
+        storage.write_text(dataset.work_options, json.dumps(dict(work.job.options), indent=1))
+
+
+def _run_locally(work: Work, engine: Engine, plan: Plan, observer: Observer, max_failed_ratio: float) -> None:
+    run = LocalRun(plan, observer, max_failed_ratio)
+    with local_run.registered(work.run_id, run), _stopped_by_signals(run):
+        items = executor.acquire(work)
+        try:
+            items.warm_up()  # the processes load their model while this one still imports Beam
+            _run_graph(work, engine)
+        finally:
+            executor.release(work)
+    if run.error is not None:
+        raise run.error
+
+
+def _run_graph(work: Work, engine: Engine) -> None:
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    if engine.is_local:
+        from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+        # Named, because today's DirectRunner first tries to download another runner.
+        pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(list(engine.beam_options)))
+    else:
+        options = PipelineOptions(list(engine.beam_options), runner=engine.runner)
+        pipeline = beam.Pipeline(options=options)
+    build(pipeline, work, spread=not engine.is_local)
+    try:
+        result = pipeline.run()
+        state = result.wait_until_finish()
+    except BoxbeamError:
+        raise
+    except Exception as error:
+        raise StorageError(f"{engine.runner} gave the job up: {_first_line(error)}") from error
+    if state not in (None, "DONE"):
+        raise StorageError(f"{engine.runner} ended the job as {state}; repeat the command, it continues")
+
+
+def build(root: Any, work: Work, *, spread: bool) -> Any:
+    """The graph of any job: items are planned, spread over the workers, and run.
+
+    Args:
+        root: the pipeline.
+        work: the run.
+        spread: put a shuffle of the (small) items between planning and running, so that a cluster shares them out;
+            on one machine the executor does that, without waiting for the plan to end.
+    """
+    import apache_beam as beam
+
+    from pipelines.run_items import PlanItems, RunItems
+
+    items = root | "PlanItems" >> PlanItems(work)
+    if spread:
+        items = items | "SpreadItems" >> beam.Reshuffle()
+    return items | "RunItems" >> RunItems(work)
+
+
+def _first_line(error: Exception) -> str:
+    """The telling line of an error that came through Beam, which appends its own tracebacks."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if "Error" in line and not line.startswith(("File ", "Traceback"))]
+    return (telling or lines or [type(error).__name__])[-1]
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(run: LocalRun) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the run in order; a second Ctrl-C ends the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _: FrameType | None) -> None:
+        if isinstance(run.error, Interrupted):
+            os._exit(128 + number)
+        run.stop(Interrupted(signal.Signals(number).name))
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

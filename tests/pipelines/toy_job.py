@@ -1,0 +1,137 @@
+"""A job without images: it counts the lines of text files, and does what a file tells it to do to its process."""
+
+import ctypes
+import dataclasses
+import os
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from od_core import storage
+from pipelines.executor import Work
+from pipelines.items import Item, Piece, Source
+from pipelines.job import Failure, ItemLimit, Spread, Watch, Worker
+from pipelines.parts import RowWriter
+from pipelines.plan import Ask
+from pipelines.sources import Wanted
+
+SCHEMA = pa.schema([("key", pa.string()), ("line", pa.int64()), ("text", pa.string()), ("error", pa.string())])
+
+
+@dataclasses.dataclass(frozen=True)
+class ToyJob:
+    """Rows of text files, one per line. A file's first line can be an order: see `_obey`.
+
+    `diary`: a folder in which every opening and closing of a worker and every item leaves a line, per process.
+    """
+
+    diary: str = ""
+    lines_per_piece: int = 0
+    files_per_item: int = 4
+    seconds_per_file: float = 0.0
+    upper: bool = False
+
+    name = "count"
+    table = "lines"
+    schema = SCHEMA
+    schema_version = "toy.lines/1"
+    provenance: Mapping[str, object] = dataclasses.field(default_factory=lambda: {"toy": True})
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        return {"--upper": str(self.upper)}
+
+    @property
+    def wanted(self) -> Wanted:
+        return Wanted(_kind, "text files (.t)")
+
+    def cut(self, source: Source) -> Sequence[Piece]:
+        if not self.lines_per_piece or source.size == 0:
+            return [Piece(source)]
+        grid = range(0, source.size, self.lines_per_piece)
+        return [Piece(source, at, min(at + self.lines_per_piece, source.size), source.size) for at in grid]
+
+    def item_limit(self, kind: str) -> ItemLimit:
+        return ItemLimit(self.files_per_item, 1 << 20)
+
+    def spread(self, workers: int) -> Spread:
+        return Spread(workers, 1)
+
+    def open_worker(self, threads: int) -> Worker:
+        return ToyWorker(self)
+
+    def failed_rows(self, piece: Piece, failure: Failure) -> pa.Table:
+        return _rows([(piece.source.key, None, None, f"{failure.type}: {failure.message}")])
+
+
+class ToyWorker:
+    def __init__(self, job: ToyJob):
+        self.job = job
+        self.note("open")
+
+    def note(self, text: str) -> None:
+        if self.job.diary:
+            with open(pathlib.Path(self.job.diary, str(os.getpid())), "a") as file:
+                file.write(text + "\n")
+
+    def run(self, item: Item, rows: RowWriter, watch: Watch) -> None:
+        for piece in item.pieces:
+            watch.begin(piece)
+            self.note(f"item {piece}")
+            time.sleep(self.job.seconds_per_file)
+            content = storage.read_bytes(piece.source.uri)
+            if piece.total > 1:
+                lines = [chr(b) for b in content[piece.start : piece.stop]]
+            else:
+                lines = content.decode().splitlines()
+            if lines[:1] == ["bad"]:
+                rows.write(_rows([(piece.source.key, None, None, "bad input")]))
+                rows.finish(piece, "failed", error=f"{piece.source.key}: bad input")
+            else:
+                _obey(lines)
+                if self.job.upper:
+                    lines = [line.upper() for line in lines]
+                rows.write(_rows([(piece.source.key, piece.start + n, line, None) for n, line in enumerate(lines)]))
+                rows.finish(piece, "done" if lines else "empty", {"lines": len(lines)})
+            watch.advance({"lines": len(lines)}, piece.weight)
+            watch.end(piece)
+
+    def close(self) -> None:
+        self.note("close")
+
+
+def _obey(lines: list[str]) -> None:
+    match lines[:1]:
+        case ["crash"]:
+            ctypes.string_at(0)
+        case ["hang"]:
+            time.sleep(3600)
+        case ["eat"]:
+            hoard = [bytearray(64 << 20) for _ in range(1000)]
+            raise AssertionError(f"64 GB were to be had: {len(hoard)}")
+        case ["raise"]:
+            raise RuntimeError("as told")
+
+
+def _kind(path: str) -> str | None:
+    return "text" if path.endswith(".t") else None
+
+
+def _rows(rows: list[tuple[str, int | None, str | None, str | None]]) -> pa.Table:
+    return pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in rows], SCHEMA)
+
+
+def toy_work(inputs: list[str], output: object, job: ToyJob, **changes: object) -> Work:
+    """A Work with the settings a test wants."""
+    ask = {k: changes.pop(k) for k in ("overwrite", "retry_failed") if k in changes}
+    settings = {
+        "spread": Spread(2, 1),
+        "isolation": "process",
+        "stall_seconds": 60.0,
+        "memory_bytes": None,
+        "run_id": "toy",
+        **changes,
+    }
+    return Work(job=job, ask=Ask(tuple(inputs), str(output), **ask), **settings)  # type: ignore[arg-type]
