@@ -12,7 +12,7 @@
         DetectError      the model failed on this image
       StorageError       reading or writing failed for a reason that would stop every item: disk full, no permission
       ItemError          an item of work that crashed, hung or outgrew its memory
-      Interrupted        the user or the system asked the run to stop
+      RunStoppedError        the user or the system asked the run to stop
 
 `UsageError` and `StorageError` end a run; `InputError` and `ItemError` become failed rows.
 Messages are one paragraph for a person: what was expected, what was found, where, and the way out.
@@ -77,5 +77,5 @@ class ItemError(BoxbeamError):
     """An item of work that crashed, hung or outgrew its memory."""
 
 
-class Interrupted(BoxbeamError):
+class RunStoppedError(BoxbeamError):
     """The user or the system asked the run to stop."""

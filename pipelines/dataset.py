@@ -25,6 +25,14 @@ class DataFile(NamedTuple):
     inputs: int
 
 
+class Part(NamedTuple):
+    """One part file: its path, provenance and outcomes."""
+
+    path: str
+    provenance: Mapping[str, Any]
+    outcomes: list[Outcome]
+
+
 @dataclasses.dataclass(frozen=True)
 class Manifest:
     """What a finished output folder holds; a folder without one is not finished."""
@@ -56,12 +64,12 @@ def fingerprint(job: Job) -> str:
     return json.dumps({"job": job.name, "schema": job.schema_version, **job.options}, sort_keys=True)
 
 
-def metadata(job: Job) -> dict[bytes, bytes]:
-    """What every row file of this job says about itself."""
+def metadata(job: Job, provenance: Mapping[str, object]) -> dict[bytes, bytes]:
+    """What every row file of this job says about itself; `provenance` is added to the job's own."""
     return {
         SCHEMA: job.schema_version.encode(),
         OPTIONS: fingerprint(job).encode(),
-        PROVENANCE: json.dumps(job.provenance, sort_keys=True).encode(),
+        PROVENANCE: json.dumps({**job.provenance, **provenance}, sort_keys=True).encode(),
     }
 
 
@@ -113,13 +121,13 @@ class Dataset:
         """Where a data file lies."""
         return storage.join(self.path, file.name)
 
-    def parts_of(self, job: Job) -> Iterator[tuple[str, list[Outcome]]]:
-        """The parts that this job made with its present options: path and outcomes."""
+    def parts_of(self, job: Job) -> Iterator[Part]:
+        """The parts that this job made with its present options."""
         wanted = fingerprint(job).encode()
         for path in self.part_paths():
             footer = read_footer(path)
             if footer is not None and footer[0].get(OPTIONS) == wanted:
-                yield path, footer[1]
+                yield Part(path, json.loads(footer[0][PROVENANCE]), footer[1])
 
 
 def refuse_other_use(dataset: Dataset, job: Job) -> None:

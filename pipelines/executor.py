@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from od_core import storage
-from od_core.errors import BoxbeamError, Interrupted, StorageError
+from od_core.errors import BoxbeamError, RunStoppedError, StorageError, UsageError
 from pipelines import local_run
 from pipelines.dataset import Dataset
 from pipelines.isolation import ItemPool, PoolOptions
@@ -156,7 +156,7 @@ class InlineExecutor:
             try:
                 with self._lock:
                     report = run_item(self._work.job, self._dataset, self._worker, attempt.item, watch)
-            except (StorageError, Interrupted):
+            except (StorageError, UsageError, RunStoppedError):
                 raise
             except Exception as error:
                 again = after_failure(attempt, watch.begun)
@@ -183,7 +183,7 @@ class InlineExecutor:
 
     def stop(self, error: BoxbeamError | None = None) -> None:
         """Stop at the next sign of life of the item at work."""
-        self._error = error or Interrupted("the run was stopped")
+        self._error = error or RunStoppedError("the run was stopped")
 
     def close(self) -> None:
         """Close the worker."""

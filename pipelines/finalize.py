@@ -10,12 +10,12 @@ import itertools
 import json
 import pathlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from od_core import storage
 from od_core.errors import StorageError
-from pipelines.dataset import MANIFEST, DataFile, Dataset, Manifest, fingerprint, metadata
+from pipelines.dataset import MANIFEST, DataFile, Dataset, Manifest, Part, fingerprint, metadata
 from pipelines.items import OUTCOMES, Identity, Outcome, Piece, add_counts
 from pipelines.job import Job
 from pipelines.parts import RowFile, RowWriter, read_footer
@@ -37,11 +37,29 @@ class _Slice(NamedTuple):
     bytes: int
 
 
+class _Choice(NamedTuple):
+    """Data files that stay as they are, rows to be written anew, all outcomes, and how many inputs are dropped."""
+
+    kept: list[DataFile]
+    slices: list[_Slice]
+    outcomes: list[Outcome]
+    removed: int
+
+
 class Finished(NamedTuple):
-    """What a finalized output holds: the manifest, and every outcome that failed."""
+    """What a finalized output holds.
+
+    Attributes:
+        manifest: the manifest, as written.
+        failed: every outcome that failed.
+        changed: whether this run changed the dataset.
+        removed_inputs: inputs whose rows were dropped: they no longer exist, or are another size or time now.
+    """
 
     manifest: Manifest
     failed: list[Outcome]
+    changed: bool
+    removed_inputs: int
 
 
 def finalize(job: Job, ask: Ask) -> Finished:
@@ -53,21 +71,27 @@ def finalize(job: Job, ask: Ask) -> Finished:
     dataset = Dataset(ask.output)
     wanted = read_inventory(dataset)
     manifest = dataset.manifest()
-    kept, slices, outcomes = _choose(dataset, job, manifest, wanted, ask)
+    parts = list(dataset.parts_of(job))
+    kept, slices, outcomes, removed = _choose(dataset, parts, manifest, wanted, ask)
     _refuse_gaps(wanted, outcomes, ask.output)
-    files = [*kept, *_write_data_files(dataset, job, slices, first=_next_ordinal(kept))]
+    provenance = dict(manifest.provenance if manifest is not None and kept else job.provenance)
+    for part in parts:
+        provenance.update(part.provenance)
+    files = [*kept, *_write_data_files(dataset, job, provenance, slices, first=_next_ordinal(kept))]
     counts = {"inputs": len(wanted), **_count(outcomes)}
-    finished = Manifest(job.name, job.schema_version, job.options, job.provenance, counts, tuple(files))
-    if manifest != finished:
+    finished = Manifest(job.name, job.schema_version, job.options, provenance, counts, tuple(files))
+    changed = manifest != finished
+    if changed:
         storage.write_text(storage.join(dataset.path, MANIFEST), finished.to_text())
     _remove_unnamed(dataset, job, finished)
-    return Finished(finished, [outcome for outcome in outcomes if outcome.status == "failed"])
+    failed = sorted((o for o in outcomes if o.status == "failed"), key=lambda outcome: outcome.piece)
+    return Finished(finished, failed, changed, removed)
 
 
 def _choose(
-    dataset: Dataset, job: Job, manifest: Manifest | None, wanted: Iterable[Identity], ask: Ask
-) -> tuple[list[DataFile], list[_Slice], list[Outcome]]:
-    """Which data files stay as they are, which rows are written anew, and every outcome of the new dataset.
+    dataset: Dataset, parts: Sequence[Part], manifest: Manifest | None, wanted: Iterable[Identity], ask: Ask
+) -> _Choice:
+    """Decide what the new dataset is made of.
 
     A span of an input is taken once. Finished rows come first, then parts, and finished rows that say "failed" last:
     a part for the same span exists only because the failure was to be tried again.
@@ -78,11 +102,10 @@ def _choose(
         for file in manifest.files:
             footer = read_footer(dataset.data_path(file))
             finished[file] = footer[1] if footer else []
-    parts = dict(dataset.parts_of(job))
     taken: set[int] = set()
     ranked = itertools.chain(
         (o for outcomes in finished.values() for o in outcomes if o.status != "failed"),
-        (o for outcomes in parts.values() for o in outcomes),
+        (o for part in parts for o in part.outcomes),
         (o for outcomes in finished.values() for o in outcomes if o.status == "failed"),
     )
     for outcome in ranked:
@@ -93,9 +116,11 @@ def _choose(
             taken.add(id(outcome))
     kept = [file for file, outcomes in finished.items() if outcomes and all(id(o) in taken for o in outcomes)]
     rewritten = {dataset.data_path(file): outcomes for file, outcomes in finished.items() if file not in kept}
-    slices = sorted(one for path, outcomes in {**rewritten, **parts}.items() for one in _slices(path, outcomes, taken))
+    files = [*rewritten.items(), *((part.path, part.outcomes) for part in parts)]
+    slices = sorted(one for path, outcomes in files for one in _slices(path, outcomes, taken))
     every = [o for file in kept for o in finished[file]] + [one.outcome for one in slices]
-    return kept, slices, every
+    gone = {o.piece.source.identity for outcomes in finished.values() for o in outcomes} - accepted.keys()
+    return _Choice(kept, slices, every, len(gone))
 
 
 def _slices(path: str, outcomes: Sequence[Outcome], taken: set[int]) -> Iterator[_Slice]:
@@ -131,13 +156,15 @@ def _refuse_gaps(wanted: Sequence[Identity], outcomes: Iterable[Outcome], output
         )
 
 
-def _write_data_files(dataset: Dataset, job: Job, slices: Sequence[_Slice], first: int) -> Iterator[DataFile]:
+def _write_data_files(
+    dataset: Dataset, job: Job, provenance: Mapping[str, object], slices: Sequence[_Slice], first: int
+) -> Iterator[DataFile]:
     for ordinal, rows in enumerate(_by_size(slices), first):
         digest = hashlib.sha256(fingerprint(job).encode())
         for one in rows:
             digest.update(json.dumps(one.outcome.to_json()).encode())
         name = f"{job.table}-{ordinal:05d}-{digest.hexdigest()[:12]}.parquet"
-        yield _write_data_file(dataset, job, name, rows)
+        yield _write_data_file(storage.join(dataset.path, name), job, provenance, rows)
 
 
 def _by_size(slices: Iterable[_Slice]) -> Iterator[list[_Slice]]:
@@ -153,10 +180,10 @@ def _by_size(slices: Iterable[_Slice]) -> Iterator[list[_Slice]]:
         yield rows
 
 
-def _write_data_file(dataset: Dataset, job: Job, name: str, rows: Sequence[_Slice]) -> DataFile:
+def _write_data_file(path: str, job: Job, provenance: Mapping[str, object], rows: Sequence[_Slice]) -> DataFile:
     files: collections.OrderedDict[str, RowFile] = collections.OrderedDict()
-    with storage.commit(storage.join(dataset.path, name)) as temporary:
-        writer = RowWriter(temporary, job.schema, metadata(job))
+    with storage.commit(path) as temporary:
+        writer = RowWriter(temporary, job.schema, metadata(job, provenance))
         try:
             for one in rows:
                 file = files.pop(one.path, None) or RowFile(one.path)
@@ -174,7 +201,7 @@ def _write_data_file(dataset: Dataset, job: Job, name: str, rows: Sequence[_Slic
             for file in files.values():
                 file.close()
         return DataFile(
-            name,
+            path.rsplit("/", 1)[-1],
             rows=sum(one.outcome.rows for one in rows),
             bytes=temporary.stat().st_size,
             sha256=_sha256(temporary),

@@ -19,7 +19,7 @@ from multiprocessing.connection import Pipe, wait
 from pathlib import Path
 from typing import NamedTuple
 
-from od_core.errors import BoxbeamError, Interrupted, ItemError
+from od_core.errors import BoxbeamError, ItemError, RunStoppedError
 from pipelines import item_process as messages
 from pipelines.dataset import Dataset
 from pipelines.item_process import Message, Setup
@@ -113,7 +113,7 @@ class ItemPool:
     def stop(self, error: BoxbeamError | None = None) -> None:
         """Give up at once: kill the processes; `submit` and `drain` raise `error` from now on."""
         with self._lock:
-            self._error = self._error or error or Interrupted("the run was stopped")
+            self._error = self._error or error or RunStoppedError("the run was stopped")
             self._stopping = True
             self._idle.notify_all()
         self._wake()

@@ -111,7 +111,7 @@ def main(descriptor: int) -> None:
             watch = _PipeWatch(pipe)
             try:
                 report = run_item(setup.job, dataset, worker, item, watch)
-            except StorageError as error:
+            except (StorageError, UsageError) as error:
                 pipe.send(Fatal(error))
             except MemoryError:
                 pipe.send(Raised(_out_of_memory(setup.memory_bytes), traceback.format_exc(), poisoned=True))

@@ -52,6 +52,10 @@ class Watch(Protocol):
 class Worker(Protocol):
     """The item side of a job, opened once per process."""
 
+    @property
+    def provenance(self) -> Mapping[str, object]:
+        """What is known of where the rows come from only now that the worker is open: JSON values."""
+
     def run(self, item: Item, rows: RowWriter, watch: Watch) -> None:
         """Do an item: write the rows of each piece in order and `finish` each. Input that is bad becomes failed rows.
 

@@ -145,11 +145,11 @@ class RowFile:
 
 
 def read_footer(path: str) -> tuple[Mapping[bytes, bytes], list[Outcome]] | None:
-    """A row file's metadata and outcomes, without its rows; None for a file that is not one (damaged, foreign)."""
+    """A row file's metadata and outcomes, without its rows; None where there is none (gone, damaged, foreign)."""
     try:
         with RowFile(path) as file:
             return file.metadata, file.outcomes
-    except (pa.ArrowInvalid, ValueError, TypeError):
+    except (pa.ArrowInvalid, FileNotFoundError, ValueError, TypeError):
         return None
 
 

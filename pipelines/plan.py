@@ -84,8 +84,8 @@ def covered_spans(job: Job, ask: Ask) -> dict[Identity, Spans]:
     for outcome in finished:
         if not (ask.retry_failed and outcome.status == "failed"):
             _add(spans, outcome)
-    for _, outcomes in dataset.parts_of(job):
-        for outcome in outcomes:
+    for part in dataset.parts_of(job):
+        for outcome in part.outcomes:
             _add(spans, outcome)
     return spans
 

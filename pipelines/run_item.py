@@ -23,7 +23,7 @@ def run_item(job: Job, dataset: Dataset, worker: Worker, item: Item, watch: Watc
     path = dataset.part_path(name)
     footer = read_footer(path) if storage.stat(path) else None
     if footer is None:
-        with commit_rows(path, job.schema, metadata(job)) as rows:
+        with commit_rows(path, job.schema, metadata(job, worker.provenance)) as rows:
             worker.run(item, rows, watch)
             if [outcome.piece for outcome in rows.outcomes] != list(item.pieces):
                 raise ValueError(f"{job.name}: the worker did not finish the pieces of {item} in order")
@@ -37,7 +37,7 @@ def run_item(job: Job, dataset: Dataset, worker: Worker, item: Item, watch: Watc
 def fail_item(job: Job, dataset: Dataset, item: Item, failure: Failure) -> ItemReport:
     """Write the part of an item that could not be done: failed rows, so that its inputs are not lost."""
     name = item.name(fingerprint(job))
-    with commit_rows(dataset.part_path(name), job.schema, metadata(job)) as rows:
+    with commit_rows(dataset.part_path(name), job.schema, metadata(job, {})) as rows:
         for piece in item.pieces:
             rows.write(job.failed_rows(piece, failure))
             rows.finish(piece, "failed", error=failure.message)

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from od_core import storage
-from od_core.errors import BoxbeamError, Interrupted, StorageError
+from od_core.errors import BoxbeamError, RunStoppedError, StorageError
 from pipelines import executor, local_run
 from pipelines.dataset import Dataset, refuse_other_use
 from pipelines.executor import Work
@@ -38,8 +38,7 @@ class RunResult:
 
     Attributes:
         finished: the dataset as it now is.
-        planned_inputs: pieces this run had to do; 0 means that there was nothing to do.
-        removed: files of the former dataset or inputs that no longer exist led to changes.
+        planned_inputs: pieces this run had to do; -1 where only the workers know.
         seconds: wall time of planning, running and finalizing.
     """
 
@@ -67,7 +66,7 @@ def run(work: Work, engine: Engine, observer: Observer, *, max_failed_ratio: flo
     Raises:
         UsageError: nothing was started.
         StorageError, ItemError, TooManyFailedError: the run stopped; finished items are kept.
-        Interrupted: the user or the system stopped it.
+        RunStoppedError: the user or the system stopped it.
     """
     work.enter_process()
     dataset = Dataset(work.ask.output)
@@ -183,9 +182,9 @@ def _stopped_by_signals(run: LocalRun) -> Iterator[None]:
         return
 
     def stop(number: int, _: FrameType | None) -> None:
-        if isinstance(run.error, Interrupted):
+        if isinstance(run.error, RunStoppedError):
             os._exit(128 + number)
-        run.stop(Interrupted(signal.Signals(number).name))
+        run.stop(RunStoppedError(signal.Signals(number).name))
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,0 +1,56 @@
+"""boxbeam: object detection over far too many images and videos, on one machine or many.
+
+boxbeam JOB [OPTIONS]        each JOB explains itself: boxbeam JOB --help
+"""
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+JOBS = {
+    "infer": "find objects in images, videos and TFRecords with a trained TensorFlow model; detections go to Parquet",
+    "inspect": "say what a detections dataset, a model, a video or a TFRecord file holds, and whether it is valid",
+    "demo": "run infer on a sample that boxbeam makes itself",
+}
+
+_START = """
+start here:
+  boxbeam demo --output demo_out
+  boxbeam infer --model exported/saved_model --label_map labels.pbtxt --input photos/ --output found/
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one job; returns its exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0 if arguments else 2
+    job, *rest = arguments
+    if job == "--version":
+        print(f"boxbeam {version()}")
+        return 0
+    if job not in JOBS:
+        close = difflib.get_close_matches(job, JOBS, 1)
+        guess = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(JOBS)}"
+        print(f"boxbeam: error: no job called {job!r}{guess}", file=sys.stderr)
+        return 2
+    status: int = importlib.import_module(f"beam_jobs.{job}").main(rest)
+    return status
+
+
+def version() -> str:
+    """boxbeam's version, from its installation or its source."""
+    from od_core.version import __version__
+
+    return __version__
+
+
+def _help() -> str:
+    jobs = "\n".join(f"  {name:<9}{line}" for name, line in JOBS.items())
+    return f"{(__doc__ or '').strip()}\n\njobs:\n{jobs}\n{_START}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

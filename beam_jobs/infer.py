@@ -1,0 +1,98 @@
+"""Find objects in images, videos and TFRecords with a trained TensorFlow detector; detections go to Parquet.
+
+examples:
+  boxbeam infer --model exported/saved_model --label_map labels.pbtxt --input photos/ --output found/
+  boxbeam infer --model frozen_inference_graph.pb --label_map labels.pbtxt --input 'clips/**/*.mp4' --output found/
+  boxbeam infer ... --input train-*.tfrecord holiday.jpg list.txt --output found/
+
+what you get:
+  found/*.parquet     one row per image or video frame, its boxes in a list, best first: docs/detections-format.md
+  found/manifest.json which files belong to the dataset, counts, options, where it comes from
+  found/run.json      how the last run went: times, speed, failures
+
+Repeat the command at any time. After a kill or Ctrl-C it continues where it was; after success it has nothing to do;
+with more inputs it does the new ones. Damaged inputs become failed rows with a reason, and the run goes on.
+
+exit status:
+  0 all done; 3 finished, some inputs failed; 1 stopped by an error or too many failures; 2 wrong usage; 130 interrupted
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from beam_jobs import options
+
+if TYPE_CHECKING:
+    from pipelines.executor import Work
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; returns the exit status."""
+    args, beam_options = options.parse(_parser(), argv)
+    from beam_jobs.launch import launch
+
+    return launch("infer", lambda: _job(args), args, beam_options)
+
+
+def build(root: Any, work: "Work", *, spread: bool) -> Any:
+    """The job's graph, added to a pipeline: the engine's, with this job in `work`."""
+    from pipelines.work import build
+
+    return build(root, work, spread=spread)
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = options.parser(__doc__ or "", "infer")
+    group = made.add_argument_group("what to do")
+    group.add_argument(
+        "--model",
+        required=True,
+        help="an exported detector: a SavedModel folder (TF1 or TF2), an export folder, or a frozen graph (.pb)",
+    )
+    group.add_argument("--label_map", required=True, metavar="PBTXT", help="names of the classes (StringIntLabelMap)")
+    group.add_argument(
+        "--input",
+        required=True,
+        nargs="+",
+        help="images, videos, TFRecord files, folders (walked), quoted patterns, or .txt lists of files",
+    )
+    group.add_argument("--output", required=True, metavar="DIR", help="folder of the detections dataset")
+    group.add_argument(
+        "--min_score",
+        type=options.ratio,
+        metavar="S",
+        help="leave out detections below (default: 0 for images and records, 0.05 for videos)",
+    )
+    group.add_argument(
+        "--max_detections", type=options.positive_int, metavar="N", help="keep at most the N best of an image"
+    )
+    group.add_argument(
+        "--batch_size",
+        type=options.positive_int,
+        metavar="N",
+        help="images per model run at most; does not change results (default: chosen; a model's own limit is kept)",
+    )
+    options.add_common(made)
+    return made
+
+
+def _job(args: argparse.Namespace) -> Any:
+    from od_core.label_map import read_label_map
+    from od_core.model import find_model
+    from pipelines.infer import InferJob
+
+    files = find_model(args.model)
+    return InferJob(
+        model=files.path,
+        model_sha256=files.digest(),
+        label_map=read_label_map(args.label_map),
+        min_score=args.min_score,
+        max_detections=args.max_detections,
+        batch_size=args.batch_size,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""From parsed options to an exit status: run a job on the engine, show progress, sum up, explain what went wrong."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+
+from beam_jobs import options, summary
+from beam_jobs.progress import Progress, progress_for
+from od_core import storage
+from od_core.errors import BoxbeamError, RunStoppedError, UsageError
+from pipelines.dataset import Dataset, refuse_other_use
+from pipelines.executor import Work
+from pipelines.job import Job
+from pipelines.plan import Ask, make_plan
+from pipelines.work import Engine, RunResult, run
+
+EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_SOME_FAILED = 0, 1, 2, 3
+
+
+def launch(name: str, make_job: Callable[[], Job], args: argparse.Namespace, beam_options: Sequence[str]) -> int:
+    """Run a job as its command line says.
+
+    Args:
+        name: the word on the command line.
+        make_job: builds the job from the parsed options; may raise UsageError.
+        args: parsed options, with those of `options.add_common`, `input` and `output`.
+        beam_options: what is Beam's.
+
+    Returns:
+        The exit status.
+    """
+    _quiet_libraries()
+    progress = progress_for(args.progress, name)
+    try:
+        engine = Engine(args.runner, beam_options)
+        work = _work(make_job, args, engine)
+        if args.dry_run:
+            return _dry_run(work)
+        result = _run(work, engine, progress, args)
+    except UsageError as error:
+        return _say(name, error, EXIT_USAGE)
+    except RunStoppedError as error:
+        return _stopped(name, progress, args.output, str(error))
+    except KeyboardInterrupt:
+        return _stopped(name, progress, args.output, "SIGINT")
+    except BoxbeamError as error:
+        return _say(name, error, EXIT_FAILED)
+    return EXIT_SOME_FAILED if result.finished.manifest.counts["failed"] else EXIT_DONE
+
+
+def _work(make_job: Callable[[], Job], args: argparse.Namespace, engine: Engine) -> Work:
+    inputs, output = [_absolute(path) for path in args.input], _absolute(args.output)
+    remote_files = None
+    if any(storage.is_remote(path) for path in (*inputs, output)):
+        from pipelines.beam_files import BeamFiles
+
+        remote_files = BeamFiles(list(engine.beam_options))
+    job = make_job()
+    memory = options.default_worker_memory() if args.worker_memory == "auto" else args.worker_memory
+    return Work(
+        job=job,
+        ask=Ask(tuple(inputs), output, overwrite=args.overwrite, retry_failed=args.retry_failed),
+        spread=job.spread(args.workers or (options.cores() if engine.is_local else 1)),
+        isolation=args.isolation or ("process" if engine.is_local else "none"),
+        stall_seconds=args.stall_timeout,
+        memory_bytes=memory,
+        run_id=uuid.uuid4().hex,
+        remote_files=remote_files,
+    )
+
+
+def _run(work: Work, engine: Engine, progress: Progress, args: argparse.Namespace) -> RunResult:
+    started = time.time()
+    try:
+        with progress:
+            result = run(work, engine, progress, max_failed_ratio=args.max_failed_ratio)
+    except UsageError:
+        raise
+    except BoxbeamError as error:
+        summary.write_report(work, engine, progress, started, error=error)
+        raise
+    if result.planned_inputs:
+        summary.write_report(work, engine, progress, started, result=result)
+    print(summary.text(work, progress, result), flush=True)
+    return result
+
+
+def _dry_run(work: Work) -> int:
+    work.enter_process()
+    if not work.ask.overwrite:
+        refuse_other_use(Dataset(work.ask.output), work.job)
+    print(summary.plan_text(work, make_plan(work.job, work.ask)))
+    return EXIT_DONE
+
+
+def _absolute(path: str) -> str:
+    """Local paths as workers, which may run elsewhere, understand them."""
+    if storage.is_remote(path) or not path:
+        return path
+    ending = "/" if path.endswith("/") and path != "/" else ""
+    return os.path.abspath(storage.local_path(path)) + ending
+
+
+def _say(name: str, error: BoxbeamError, status: int) -> int:
+    print(f"boxbeam {name}: {'error' if status == EXIT_USAGE else 'stopped'}: {error}", file=sys.stderr, flush=True)
+    return status
+
+
+def _stopped(name: str, progress: Progress, output: str, signal_name: str) -> int:
+    ended = progress.inputs_ended
+    kept = f"{ended:,} inputs of this run are done and kept" if ended else "no input of this run was finished"
+    message = f"interrupted; {kept}. Repeat the command to continue ({output})"
+    print(f"boxbeam {name}: {message}", file=sys.stderr, flush=True)
+    return 128 + (signal.SIGTERM if signal_name == "SIGTERM" else signal.SIGINT)
+
+
+def _quiet_libraries() -> None:
+    """Beam and its friends log to the root logger what is no news to a user; errors still get through."""
+    logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")

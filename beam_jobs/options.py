@@ -1,0 +1,183 @@
+"""The options that all jobs share, and the rule for the rest: Beam's own options pass, anything else is refused.
+
+Nothing heavy is imported here: `--help` answers at once.
+"""
+
+import argparse
+import difflib
+import importlib.util
+import math
+import os
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import NoReturn
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
+_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def parser(manual: str, job: str) -> argparse.ArgumentParser:
+    """A parser whose help is the job's manual: the module docstring's first line, then the options, then the rest."""
+    summary, _, rest = manual.strip().partition("\n")
+    return _Parser(
+        prog=f"boxbeam {job}",
+        description=summary,
+        epilog=rest.strip("\n"),
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, not the whole usage: the line is what a person has to see."""
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def add_common(made: argparse.ArgumentParser) -> None:
+    """Add the options of every job that runs on the engine."""
+    group = made.add_argument_group("running")
+    group.add_argument(
+        "--workers", type=positive_int, metavar="N", help="cores to use (default: all of this machine; 1 on a cluster)"
+    )
+    group.add_argument("--overwrite", action="store_true", help="start anew, replacing what --output holds")
+    group.add_argument(
+        "--retry_failed",
+        action="store_true",
+        help="try inputs again that failed in an earlier run",
+    )
+    group.add_argument("--dry_run", action="store_true", help="print the plan and stop")
+    group.add_argument(
+        "--max_failed_ratio",
+        type=ratio,
+        default=0.5,
+        metavar="R",
+        help="stop when more than this share of the inputs fails, from 20 inputs on (default: 0.5)",
+    )
+    group.add_argument(
+        "--progress",
+        choices=("auto", "plain", "off"),
+        default="auto",
+        help="a live bar on a terminal, else a line now and then (default: auto)",
+    )
+    group.add_argument(
+        "--isolation",
+        choices=("process", "none"),
+        help="process: inputs that crash or hang cost only themselves (default on one machine); none: all in this"
+        " process, for debugging (default on a cluster)",
+    )
+    group.add_argument(
+        "--stall_timeout",
+        type=positive_float,
+        default=300.0,
+        metavar="S",
+        help="seconds without any progress after which an item process is replaced (default: 300)",
+    )
+    group.add_argument(
+        "--worker_memory",
+        type=size_or_none,
+        default="auto",
+        metavar="BYTES",
+        help="address space of an item process, such as 8GiB, or none (default: this machine's memory, at least 16GiB;"
+        " none with a GPU)",
+    )
+    group.add_argument(
+        "--runner",
+        default="DirectRunner",
+        metavar="RUNNER",
+        help="Beam runner: DirectRunner is this machine; FlinkRunner, SparkRunner, DataflowRunner, PortableRunner take"
+        " Beam's own options, which may follow here (--flink_master ...)",
+    )
+
+
+def parse(made: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """Parse a command line: our options, and those that are Beam's.
+
+    A misspelt or unknown option ends the process with status 2, as argparse does for a wrong value.
+    """
+    args, rest = made.parse_known_args(argv)
+    ours = [option for action in made._actions for option in action.option_strings if option.startswith("--")]
+    known = beam_option_names() if rest else frozenset()
+    previous_is_option = False
+    for argument in rest:
+        if not argument.startswith("-"):
+            if not previous_is_option:
+                made.error(f"unexpected argument {argument!r}")
+            previous_is_option = False
+            continue
+        name = argument.split("=", 1)[0]
+        if name not in known:
+            close = difflib.get_close_matches(name, [*ours, *known], 1, cutoff=0.75)
+            guess = f"; did you mean {close[0]}?" if close else ""
+            made.error(f"unknown option {name}{guess}")
+        previous_is_option = "=" not in argument
+    return args, rest
+
+
+def beam_option_names() -> frozenset[str]:
+    """The names of Beam's pipeline options, read from the text of its source: importing Beam takes seconds."""
+    found = importlib.util.find_spec("apache_beam")
+    if found is None or found.origin is None:
+        return frozenset()
+    source = pathlib.Path(found.origin).parent / "options" / "pipeline_options.py"
+    return frozenset(re.findall(r"""['"](--[a-z][a-z0-9_]*)['"]""", source.read_text(encoding="utf-8")))
+
+
+def positive_int(text: str) -> int:
+    """An argparse type: a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def positive_float(text: str) -> float:
+    """An argparse type: a number above 0."""
+    number = _float(text)
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"must be above 0, got {text!r}")
+    return number
+
+
+def ratio(text: str) -> float:
+    """An argparse type: a number from 0 to 1."""
+    number = _float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {text!r}")
+    return number
+
+
+def _float(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"must be a number, got {text!r}")
+    return number
+
+
+def size_or_none(text: str) -> int | str | None:
+    """An argparse type: bytes as a number with KiB, MiB, GiB (powers of 1024) or KB, MB, GB; "none"; "auto"."""
+    if text in ("none", "auto"):
+        return None if text == "none" else text
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"must be a size such as 8GiB or 512MiB, or none, got {text!r}")
+    number, unit, binary = match.groups()
+    return int(float(number) * (1024 if binary or not unit else 1000) ** _POWERS[unit.upper()])
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def default_worker_memory() -> int | None:
+    """The address space an item process gets by default: enough for TensorFlow, no more than the machine has.
+
+    None where there is a GPU: its driver maps far more address space than memory.
+    """
+    if os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/kfd"):
+        return None
+    return max(16 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

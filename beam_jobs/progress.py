@@ -1,0 +1,191 @@
+"""Progress of a run, for people: a live bar on a terminal, a line now and then elsewhere, always on stderr.
+
+The bar measures bytes of input, the one thing that is known before the work is done; the words count what people count.
+"""
+
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from pipelines.items import ItemReport, add_counts
+from pipelines.plan import Plan
+
+_LINE_EVERY_SECONDS = 10.0
+_RATE_WINDOW_SECONDS = 15.0
+_MOST_INCIDENTS = 20
+# What is worth a word, in this order; failures come from the inputs' statuses.
+_UNITS = ("images", "frames", "records")
+
+
+class Progress:
+    """An Observer that keeps count; `show` is for its kinds to fill."""
+
+    def __init__(self, job: str):
+        self.job = job
+        self.plan: Plan | None = None
+        self.total_weight = 0
+        self.done_weight = self._moving_weight = 0
+        self.counts: dict[str, int] = {}
+        self._moving: dict[str, int] = {}
+        self.statuses: dict[str, int] = {}
+        self.incidents = 0
+        self.workers: dict[str, int] = {}
+        self.created = time.monotonic()
+        self.first_opened: float | None = None
+        self.last_finished: float | None = None
+        self._history: list[tuple[float, int]] = []
+
+    def planned(self, plan: Plan) -> None:
+        """See Observer."""
+        self.plan, self.total_weight = plan, plan.weight
+        if plan.items:
+            done = len(plan.sources) - len({piece.source.key for piece in plan.pieces})
+            already = f", {done:,} of them done already" if done else ""
+            self.note(f"{len(plan.sources):,} inputs{already}; opening the model")
+
+    def opened(self, seconds: float) -> None:
+        """See Observer."""
+        if self.first_opened is None:
+            self.first_opened = time.monotonic()
+            self.show()
+
+    def advanced(self, counts: Mapping[str, int], weight: int) -> None:
+        """See Observer."""
+        add_counts(self._moving, counts)
+        self._moving_weight += weight
+        self.show()
+
+    def finished(self, report: ItemReport) -> None:
+        """See Observer."""
+        add_counts(self.counts, report.counts)
+        add_counts(self.statuses, report.statuses)
+        self.done_weight += report.weight
+        # What was under way is now counted as done; an item that failed and was repeated is not counted twice.
+        self._moving = {name: max(0, n - report.counts.get(name, 0)) for name, n in self._moving.items()}
+        self._moving_weight = max(0, self._moving_weight - report.weight)
+        self.workers[report.worker] = self.workers.get(report.worker, 0) + 1
+        self.last_finished = time.monotonic()
+        self.show()
+
+    def incident(self, message: str) -> None:
+        """See Observer."""
+        self.incidents += 1
+        if self.incidents <= _MOST_INCIDENTS:
+            self.note(message)
+        elif self.incidents == _MOST_INCIDENTS + 1:
+            self.note("more of this is not shown; every failure is in the rows and in run.json")
+
+    @property
+    def inputs_ended(self) -> int:
+        """Inputs (or pieces of them) of this run that are committed."""
+        return sum(self.statuses.values())
+
+    @property
+    def units(self) -> dict[str, int]:
+        """Images, frames and records seen so far, those under way included."""
+        return {name: n for name in _UNITS if (n := self.counts.get(name, 0) + self._moving.get(name, 0))}
+
+    @property
+    def work_seconds(self) -> float | None:
+        """From the first open worker to the last finished item: the time that speed is measured over."""
+        if self.first_opened is None or self.last_finished is None:
+            return None
+        return self.last_finished - self.first_opened
+
+    def words(self) -> str:
+        """The state in a few words: "310 images · 96/s · 2 failed"."""
+        units = self.units
+        parts = [f"{n:,} {name}" for name, n in units.items()] or ["starting"]
+        now, total = time.monotonic(), sum(units.values())
+        self._history.append((now, total))
+        while now - self._history[0][0] > _RATE_WINDOW_SECONDS:
+            self._history.pop(0)
+        since, before = self._history[0]
+        if now - since > 1:
+            parts.append(f"{(total - before) / (now - since):,.1f}/s")
+        if self.statuses.get("failed"):
+            parts.append(f"{self.statuses['failed']:,} failed")
+        return " · ".join(parts)
+
+    def show(self) -> None:
+        """Something changed."""
+
+    def note(self, message: str) -> None:
+        """Say a line."""
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        pass
+
+
+class PlainProgress(Progress):
+    """A line every ten seconds."""
+
+    _shown = 0.0
+
+    def show(self) -> None:
+        """See Progress."""
+        now = time.monotonic()
+        if now - self._shown < _LINE_EVERY_SECONDS:
+            return
+        self._shown = now
+        done = min(self.done_weight + self._moving_weight, self.total_weight)
+        share = done / max(1, self.total_weight)
+        eta = ""
+        if self.first_opened is not None and done:
+            eta = f" · ETA {_clock((now - self.first_opened) * (1 - share) / share)}"
+        self.note(f"{share:4.0%} · {self.words()}{eta}")
+
+    def note(self, message: str) -> None:
+        """See Progress."""
+        print(f"{self.job}: {message}", file=sys.stderr, flush=True)
+
+
+class BarProgress(Progress):
+    """A live bar; lines appear above it."""
+
+    def __init__(self, job: str):
+        super().__init__(job)
+        self._bar: Any = None
+
+    def show(self) -> None:
+        """See Progress."""
+        if self._bar is None:
+            from tqdm import tqdm
+
+            form = "{desc} {percentage:3.0f}%|{bar}|{postfix}, ETA {remaining}"
+            self._bar = tqdm(
+                total=self.total_weight, desc=self.job, bar_format=form, leave=False, dynamic_ncols=True, smoothing=0.1
+            )
+        self._bar.set_postfix_str(self.words(), refresh=False)
+        self._bar.update(min(self.done_weight + self._moving_weight, self.total_weight) - self._bar.n)
+
+    def note(self, message: str) -> None:
+        """See Progress."""
+        if self._bar is None:
+            print(f"{self.job}: {message}", file=sys.stderr, flush=True)
+        else:
+            self._bar.write(f"{self.job}: {message}", file=sys.stderr)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def progress_for(choice: str, job: str) -> Progress:
+    """The progress display for `--progress`."""
+    if choice == "off":
+        return Progress(job)
+    if choice == "auto" and sys.stderr.isatty():
+        return BarProgress(job)
+    return PlainProgress(job)
+
+
+def _clock(seconds: float) -> str:
+    minutes, whole = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{whole:02d}" if hours else f"{minutes}:{whole:02d}"

@@ -1,0 +1,148 @@
+"""What a run came to: the lines a person reads at the end, and run.json for programs."""
+
+import collections
+import datetime
+import json
+import sys
+import time
+from collections.abc import Mapping
+
+from beam_jobs.progress import Progress
+from od_core import storage
+from od_core.errors import BoxbeamError
+from pipelines.dataset import RUN_REPORT
+from pipelines.executor import Work
+from pipelines.items import OUTCOMES, Outcome
+from pipelines.plan import Plan
+from pipelines.work import Engine, RunResult
+
+_FAILURES_SHOWN = 10
+_FAILURES_REPORTED = 1000
+
+
+def text(work: Work, progress: Progress, result: RunResult) -> str:
+    """The closing lines of a run."""
+    manifest = result.finished.manifest
+    if result.planned_inputs == 0 and not result.finished.changed:
+        head = f"{work.job.name}: nothing to do: {work.ask.output} is complete"
+    else:
+        head = f"{work.job.name}: finished in {_duration(sum(result.seconds.values()))}: {work.ask.output}"
+    lines = [head, f"  {_inputs_line(manifest.counts)}"]
+    others = {name: n for name, n in manifest.counts.items() if name not in (*OUTCOMES, "inputs")}
+    if others:
+        lines.append("  " + ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in others.items()))
+    if result.finished.removed_inputs:
+        lines.append(
+            f"  {result.finished.removed_inputs:,} inputs of the former run are gone or changed: their rows are out"
+        )
+    speed = _speed(progress)
+    if speed:
+        lines.append(f"  speed: {speed}")
+    lines += _failure_lines(result.finished.failed)
+    return "\n".join(lines)
+
+
+def plan_text(work: Work, plan: Plan) -> str:
+    """What `--dry_run` prints."""
+    kinds = collections.Counter(source.kind for source in plan.sources)
+    todo = collections.Counter(piece.source.kind for piece in plan.pieces)
+    lines = [
+        f"{work.job.name}: plan for {work.ask.output} (nothing is done)",
+        f"  inputs: {_kinds(kinds)} ({_bytes(sum(source.size for source in plan.sources))})",
+        f"  to do:  {_kinds(todo)} ({_bytes(plan.weight)}) in {len(plan.items):,} items",
+        f"  with:   {work.spread.processes} item process(es) of {work.spread.threads} thread(s)",
+    ]
+    if plan.ignored:
+        passed = ", ".join(f"{n:,} {e or 'without extension'}" for e, n in sorted(plan.ignored.items()))
+        lines.append(f"  passed over: {passed}")
+    return "\n".join(lines)
+
+
+def write_report(
+    work: Work,
+    engine: Engine,
+    progress: Progress,
+    started: float,
+    *,
+    result: RunResult | None = None,
+    error: BoxbeamError | None = None,
+) -> None:
+    """Write OUTPUT/run.json: how this run went. Not part of the dataset's content: it holds times."""
+    seconds: dict[str, float] = {"total": time.monotonic() - progress.created}
+    if progress.first_opened is not None:
+        seconds["start_up"] = progress.first_opened - progress.created
+    if progress.work_seconds is not None:
+        seconds["items"] = progress.work_seconds
+    report = {
+        "boxbeam": "run/1",
+        "job": work.job.name,
+        "status": "finished" if result else "stopped",
+        "error": str(error) if error else None,
+        "command": sys.argv,
+        "started": datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
+        "runner": engine.runner,
+        "processes": work.spread.processes,
+        "threads": work.spread.threads,
+        "seconds": {name: round(value, 3) for name, value in {**seconds, **(result.seconds if result else {})}.items()},
+        "this_run": {**progress.statuses, **progress.counts},
+        "per_second": _rates(progress),
+        "items_by_worker": progress.workers,
+        "incidents": progress.incidents,
+        "dataset": dict(result.finished.manifest.counts) if result else None,
+        "failed": [_failure(outcome) for outcome in result.finished.failed[:_FAILURES_REPORTED]] if result else None,
+    }
+    try:
+        storage.write_text(storage.join(work.ask.output, RUN_REPORT), json.dumps(report, indent=1, ensure_ascii=False))
+    except BoxbeamError as not_written:
+        print(f"boxbeam {work.job.name}: no run report: {not_written}", file=sys.stderr)
+
+
+def _inputs_line(counts: Mapping[str, int]) -> str:
+    states = ", ".join(f"{counts[status]:,} {status}" for status in OUTCOMES)
+    return f"{counts['inputs']:,} inputs: {states}"
+
+
+def _failure_lines(failed: list[Outcome]) -> list[str]:
+    if not failed:
+        return []
+    lines = [f"  {len(failed):,} failed (rows with status 'failed' say why):"]
+    lines += [f"    {outcome.piece}: {outcome.error}" for outcome in failed[:_FAILURES_SHOWN]]
+    if len(failed) > _FAILURES_SHOWN:
+        lines.append(f"    and {len(failed) - _FAILURES_SHOWN:,} more, in {RUN_REPORT}")
+    return lines
+
+
+def _failure(outcome: Outcome) -> dict[str, object]:
+    return {"input": str(outcome.piece), "error": outcome.error}
+
+
+def _rates(progress: Progress) -> dict[str, float]:
+    seconds = progress.work_seconds
+    return {name: round(n / seconds, 2) for name, n in progress.units.items()} if seconds else {}
+
+
+def _speed(progress: Progress) -> str:
+    rates = ", ".join(f"{rate:,.1f} {name}/s" for name, rate in _rates(progress).items())
+    if not rates or progress.first_opened is None:
+        return ""
+    return f"{rates}; start-up {progress.first_opened - progress.created:.1f} s apart"
+
+
+def _kinds(kinds: Mapping[str, int]) -> str:
+    return ", ".join(f"{n:,} {kind}{'s' if n != 1 else ''}" for kind, n in sorted(kinds.items())) or "nothing"
+
+
+def _bytes(size: float) -> str:
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
+        size /= 1024
+    return f"{size:,.1f} TiB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

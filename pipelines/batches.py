@@ -1,0 +1,141 @@
+"""Frames of mixed sizes in, detections in the same order out: batches of equal size, several in the model at once."""
+
+import collections
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from od_core.detections import Detections
+from od_core.errors import DetectError
+
+Image = npt.NDArray[np.uint8]
+Tag = TypeVar("Tag")
+
+# A frame waits for company of its size at most this many batches' worth of other frames.
+_PATIENCE = 4
+_MAX_BATCH_BYTES = 64 << 20
+_MAX_PENDING_BYTES = 256 << 20
+
+
+class Frame(NamedTuple, Generic[Tag]):
+    """Something that passes in order: with an image it goes through the model, without one it only keeps its place."""
+
+    tag: Tag
+    image: Image | None
+
+
+class Detected(NamedTuple, Generic[Tag]):
+    """What came out for a frame: detections, the model's error, or neither where there was no image."""
+
+    tag: Tag
+    detections: Detections | None
+    error: DetectError | None
+
+
+@dataclasses.dataclass(eq=False)
+class _Slot:
+    tag: object
+    number: int
+    image: Image | None
+    future: Future[list[Detections | DetectError]] | None = None
+    place: int = 0
+
+    @property
+    def bytes(self) -> int:
+        return 0 if self.image is None else self.image.nbytes
+
+
+class Batcher:
+    """Runs a model over a stream of frames.
+
+    Which frames share a batch depends on the stream alone, never on timing: the same frames give the same detections.
+
+    Args:
+        detect: uint8 (B, H, W, 3) to B detections; called from the executor's threads. May raise DetectError.
+        executor: its threads call `detect`.
+        batch_size: frames a batch holds at most.
+        threads: batches in the model at once.
+    """
+
+    def __init__(
+        self, detect: Callable[[Image], list[Detections]], executor: Executor, *, batch_size: int, threads: int
+    ):
+        self._detect = detect
+        self._executor = executor
+        self._batch_size = batch_size
+        self._patience = _PATIENCE * batch_size
+        self._window = self._patience + 2 * threads * batch_size
+
+    def run(self, frames: Iterable[Frame[Tag]]) -> Iterator[Detected[Tag]]:
+        """Detect in every frame; at most a bounded number of frames (and bytes of them) is held at a time."""
+        order: collections.deque[_Slot] = collections.deque()
+        waiting: dict[tuple[int, ...], list[_Slot]] = {}
+        pending_bytes = 0
+        try:
+            for number, frame in enumerate(frames):
+                slot = _Slot(frame.tag, number, frame.image)
+                order.append(slot)
+                pending_bytes += slot.bytes
+                if slot.image is not None:
+                    self._add(slot, waiting)
+                self._submit_overdue(number, waiting)
+                while order and (
+                    _is_ready(order[0])
+                    or len(order) > self._window
+                    or (pending_bytes > _MAX_PENDING_BYTES and order[0].future is not None)
+                ):
+                    pending_bytes -= order[0].bytes
+                    yield _result(order.popleft())
+            for slots in waiting.values():
+                self._submit(slots)
+            while order:
+                yield _result(order.popleft())
+        finally:
+            for slot in order:
+                if slot.future is not None:
+                    slot.future.cancel()
+
+    def _add(self, slot: _Slot, waiting: dict[tuple[int, ...], list[_Slot]]) -> None:
+        if slot.image is None:
+            return
+        shape = slot.image.shape
+        slots = waiting.setdefault(shape, [])
+        slots.append(slot)
+        if len(slots) >= max(1, min(self._batch_size, _MAX_BATCH_BYTES // max(1, slot.bytes))):
+            self._submit(waiting.pop(shape))
+
+    def _submit_overdue(self, number: int, waiting: dict[tuple[int, ...], list[_Slot]]) -> None:
+        overdue = [shape for shape, slots in waiting.items() if number - slots[0].number >= self._patience]
+        for shape in overdue:
+            self._submit(waiting.pop(shape))
+
+    def _submit(self, slots: Sequence[_Slot]) -> None:
+        images = [slot.image for slot in slots if slot.image is not None]
+        future = self._executor.submit(self._detect_batch, images)
+        for place, slot in enumerate(slots):
+            slot.future, slot.place = future, place
+
+    def _detect_batch(self, images: Sequence[Image]) -> list[Detections | DetectError]:
+        try:
+            return list(self._detect(images[0][None] if len(images) == 1 else np.stack(images)))
+        except DetectError as error:
+            if len(images) == 1:
+                return [error]
+        # One image can spoil a batch: each alone shows which.
+        return [result for image in images for result in self._detect_batch([image])]
+
+
+def _is_ready(slot: _Slot) -> bool:
+    return slot.image is None or (slot.future is not None and slot.future.done())
+
+
+def _result(slot: _Slot) -> Detected[Tag]:
+    if slot.future is None:
+        return Detected(slot.tag, None, None)  # type: ignore[arg-type]
+    result = slot.future.result()[slot.place]
+    found, error = (None, result) if isinstance(result, DetectError) else (result, None)
+    return Detected(slot.tag, found, error)  # type: ignore[arg-type]
