@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from od_core.detections import Detections
+from od_core.detections import Detections, FloatArray, IntArray
+from od_core.ground_truth import GroundTruth
 
 DETECTIONS_VERSION = "boxbeam.detections/1"
 
@@ -89,7 +91,10 @@ class FrameError(NamedTuple):
 
 
 class FrameRow(NamedTuple):
-    """One image or frame, before it becomes a row of `DETECTIONS`; columns as in docs/detections-format.md."""
+    """One image or frame, before it becomes a row of `DETECTIONS` or, with `objects` instead, of `GROUND_TRUTH`.
+
+    Columns as in docs/detections-format.md.
+    """
 
     key: str
     source: str
@@ -101,6 +106,7 @@ class FrameRow(NamedTuple):
     height: int | None = None
     detections: Detections | None = None
     error: FrameError | None = None
+    objects: GroundTruth | None = None
 
     @property
     def status(self) -> str:
@@ -110,45 +116,86 @@ class FrameRow(NamedTuple):
 
 def detections_table(rows: Sequence[FrameRow], labels: Mapping[int, str]) -> pa.Table:
     """Rows as a table of schema `DETECTIONS`; a class id that `labels` lacks gets a null label."""
-    frame_columns = {
+    found = [row.detections if row.detections is not None else _NO_DETECTIONS for row in rows]
+    boxes, scores, classes = (
+        np.concatenate([getattr(d, name) for d in [*found, _NO_DETECTIONS]]) for name in ("boxes", "scores", "classes")
+    )
+    structs = _structs(
+        DETECTION,
+        boxes,
+        class_id=pa.array(classes),
+        label=_label_column(classes, labels),
+        score=pa.array(scores),
+        mask=pa.array([mask for d in found for mask in (d.masks or [None] * len(d))], pa.binary()),
+        keypoints=pa.array([points for d in found for points in _keypoint_lists(d)], pa.list_(KEYPOINT)),
+    )
+    # A failed row has no detections at all (null); an empty list would say "looked, and found nothing".
+    lists = _list_column([None if row.detections is None else len(row.detections) for row in rows], structs)
+    return _table(DETECTIONS, rows, lists)
+
+
+def ground_truth_table(rows: Sequence[FrameRow], labels: Mapping[int, str]) -> pa.Table:
+    """Rows as a table of schema `GROUND_TRUTH`, from their `objects`.
+
+    An object without a label of its own gets that of its class id; a class id that `labels` lacks gets a null label.
+    """
+    truths = [row.objects if row.objects is not None else _NO_OBJECTS for row in rows]
+    boxes, classes, is_crowd, difficult, group_of = (
+        np.concatenate([getattr(truth, name) for truth in [*truths, _NO_OBJECTS]])
+        for name in ("boxes", "classes", "is_crowd", "difficult", "group_of")
+    )
+    own_labels = pa.array([label for truth in truths for label in truth.labels or [None] * len(truth)], pa.string())
+    areas = [np.full(len(truth), np.nan, np.float32) if truth.area is None else truth.area for truth in truths]
+    structs = _structs(
+        OBJECT,
+        boxes,
+        class_id=pa.array(classes),
+        label=own_labels.fill_null(_label_column(classes, labels)) if len(classes) else own_labels,
+        is_crowd=pa.array(is_crowd),
+        difficult=pa.array(difficult),
+        group_of=pa.array(group_of),
+        area=pa.array(np.concatenate([*areas, np.zeros(0, np.float32)]), from_pandas=True),  # NaN becomes null
+        mask=pa.nulls(len(classes), pa.binary()),
+        keypoints=pa.nulls(len(classes), pa.list_(KEYPOINT)),
+    )
+    lists = _list_column([None if row.objects is None else len(row.objects) for row in rows], structs)
+    return _table(GROUND_TRUTH, rows, lists)
+
+
+_NO_DETECTIONS = Detections.empty()
+_NO_OBJECTS = GroundTruth.empty()
+
+
+def _table(schema: pa.Schema, rows: Sequence[FrameRow], lists: pa.ListArray) -> pa.Table:
+    """The columns of `_FRAME`, and `lists` as the last column of the schema."""
+    columns = {
         field.name: pa.array([getattr(row, field.name) for row in rows], field.type)
         for field in _FRAME
         if field.name != "error"
     }
     errors = pa.array([row.error and row.error._asdict() for row in rows], ERROR)
-    # A failed row has no detections at all (null); an empty list would say "looked, and found nothing".
-    found = [row.detections if row.detections is not None else _NOTHING for row in rows]
-    offsets = np.zeros(len(rows) + 1, np.int32)
-    np.cumsum([len(d) for d in found], out=offsets[1:])
-    lists = pa.ListArray.from_arrays(
+    return pa.table({**columns, "error": errors, schema.names[-1]: lists}, schema)
+
+
+def _list_column(lengths: Sequence[int | None], structs: pa.StructArray) -> pa.ListArray:
+    """Structs dealt to rows by length, in order; a length of None makes a null."""
+    offsets = np.zeros(len(lengths) + 1, np.int32)
+    np.cumsum([length or 0 for length in lengths], out=offsets[1:])
+    return pa.ListArray.from_arrays(
         pa.array(offsets),
-        _detection_structs(found, labels),
-        type=DETECTIONS.field("detections").type,
-        mask=pa.array([row.detections is None for row in rows], pa.bool_()),
+        structs,
+        type=pa.list_(pa.field("element", structs.type, nullable=False)),
+        mask=pa.array([length is None for length in lengths], pa.bool_()),
     )
-    return pa.table({**frame_columns, "error": errors, "detections": lists}, DETECTIONS)
 
 
-_NOTHING = Detections.empty()
+def _structs(struct: pa.StructType, boxes: FloatArray, **columns: pa.Array) -> pa.StructArray:
+    for index, edge in enumerate(_BOX_EDGES):
+        columns[edge.name] = pa.array(np.ascontiguousarray(boxes[:, index]))
+    return pa.StructArray.from_arrays([columns[field.name] for field in struct], fields=list(struct))
 
 
-def _detection_structs(found: Sequence[Detections], labels: Mapping[int, str]) -> pa.StructArray:
-    boxes = np.concatenate([d.boxes for d in found]) if found else _NOTHING.boxes
-    class_ids = np.concatenate([d.classes for d in found]) if found else _NOTHING.classes
-    scores = np.concatenate([d.scores for d in found]) if found else _NOTHING.scores
-    values: dict[str, pa.Array] = {
-        "class_id": pa.array(class_ids),
-        "label": _label_column(class_ids, labels),
-        "score": pa.array(scores),
-        "mask": pa.array([mask for d in found for mask in (d.masks or [None] * len(d))], pa.binary()),
-        "keypoints": pa.array([points for d in found for points in _keypoint_lists(d)], pa.list_(KEYPOINT)),
-    }
-    for column, edge in enumerate(("ymin", "xmin", "ymax", "xmax")):
-        values[edge] = pa.array(np.ascontiguousarray(boxes[:, column]))
-    return pa.StructArray.from_arrays([values[field.name] for field in DETECTION], fields=list(DETECTION))
-
-
-def _label_column(class_ids: np.ndarray[Any, Any], labels: Mapping[int, str]) -> pa.Array:
+def _label_column(class_ids: IntArray, labels: Mapping[int, str]) -> pa.Array:
     known, inverse = np.unique(class_ids, return_inverse=True)
     names = pa.array([labels.get(int(class_id)) for class_id in known], pa.string())
     return names.take(pa.array(inverse.reshape(-1)))
@@ -167,13 +214,49 @@ def detections_of(table: pa.Table) -> list[Detections | None]:
 
     Only boxes, scores and classes are read; unknown columns are ignored.
     """
-    column = table.column("detections").combine_chunks()
-    flat = column.flatten()
-    boxes = np.stack([flat.field(edge).to_numpy() for edge in ("ymin", "xmin", "ymax", "xmax")], axis=1)
-    scores, classes = flat.field("score").to_numpy(), flat.field("class_id").to_numpy()
-    lengths = np.array([0 if n is None else n for n in column.value_lengths().to_pylist()], np.int64)
-    stops = np.cumsum(lengths)
+    structs, parts = _flattened(table.column("detections"))
+    boxes = _box_rows(structs)
+    scores, classes = _numbers(structs, "score", np.float32), _numbers(structs, "class_id", np.int32)
+    return [part and Detections(boxes[part], scores[part], classes[part]) for part in parts]
+
+
+def ground_truths_of(table: pa.Table) -> list[GroundTruth | None]:
+    """The ground truth of every row of a table with an `objects` column; None for failed rows.
+
+    Masks and keypoints are not read; unknown columns are ignored.
+    """
+    structs, parts = _flattened(table.column("objects"))
+    boxes, classes = _box_rows(structs), _numbers(structs, "class_id", np.int32)
+    flags = {name: _numbers(structs, name, np.bool_) for name in ("is_crowd", "difficult", "group_of")}
+    labels, areas = structs.field("label").to_pylist(), _numbers(structs, "area", np.float32)  # a null area is NaN
     return [
-        Detections(boxes[stop - n : stop], scores[stop - n : stop], classes[stop - n : stop]) if valid else None
-        for n, stop, valid in zip(lengths, stops, column.is_valid().to_pylist(), strict=True)
+        part
+        and GroundTruth(
+            boxes[part],
+            classes[part],
+            **{name: flag[part] for name, flag in flags.items()},
+            labels=tuple(labels[part]) if any(labels[part]) else None,
+            area=None if np.isnan(areas[part]).all() else areas[part],
+        )
+        for part in parts
     ]
+
+
+def _flattened(column: pa.ChunkedArray) -> tuple[pa.StructArray, list[slice | None]]:
+    """The structs of all rows end to end, and which of them are a row's; None for a row that is null."""
+    lists = column.combine_chunks()
+    stops = np.cumsum(lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)).tolist()
+    parts = [
+        slice(start, stop) if valid else None
+        for start, stop, valid in zip([0, *stops], stops, lists.is_valid().to_pylist(), strict=False)
+    ]
+    return lists.flatten(), parts
+
+
+def _box_rows(structs: pa.StructArray) -> FloatArray:
+    return np.stack([_numbers(structs, edge.name, np.float32) for edge in _BOX_EDGES], axis=1)
+
+
+def _numbers(structs: pa.StructArray, name: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = structs.field(name).to_numpy(zero_copy_only=False)
+    return array.astype(dtype, copy=False)

@@ -1,6 +1,7 @@
 """The images of a TFRecord file, or of the records that begin in a range of its bytes."""
 
 import gzip
+import itertools
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple, cast
 
@@ -20,7 +21,7 @@ class RecordImage(NamedTuple):
     weight: int
 
 
-def record_images(piece: Piece, path: str) -> Iterator[RecordImage]:
+def record_images(piece: Piece, file: BinaryIO) -> Iterator[RecordImage]:
     """The records that begin in the piece's range of bytes, in order; record_index counts from the start of the file.
 
     A record that is damaged becomes a failed row; damage after which no record can be found is one failed row, and the
@@ -28,30 +29,36 @@ def record_images(piece: Piece, path: str) -> Iterator[RecordImage]:
 
     Args:
         piece: all of the file, or a byte range (start and stop of total).
-        path: a local path with the file's bytes.
+        file: the file's bytes, seekable; used here alone.
     """
-    ordinal = 0
+    whole = piece.start == 0 and piece.stop == piece.total
+    records = _every_payload(file) if whole else _payloads_between(file, piece.start, piece.stop)
+    ordinal = -1
     try:
-        with open(path, "rb") as file:
-            if is_gzip(file):
-                with gzip.open(file) as unpacked:
-                    for ordinal, (_, payload) in enumerate(read_records(cast(BinaryIO, unpacked))):
-                        yield _image(piece, ordinal, payload)
-                return
-            whole = piece.total == 1
-            for ordinal, span in enumerate(scan_records(file, stop=None if whole else piece.stop)):
-                if whole or span.offset >= piece.start:
-                    yield _image(piece, ordinal, _payload(path, span.offset))
+        for ordinal, payload in records:
+            yield _image(piece, ordinal, payload)
     except RecordError as error:
-        yield _failed(piece, ordinal, error)
+        yield _failed(piece, ordinal + 1, error)
 
 
-def _payload(path: str, offset: int) -> bytes | RecordError:
-    try:
-        with open(path, "rb") as file:
-            return read_record(file, offset)
-    except RecordError as error:
-        return error
+def _every_payload(file: BinaryIO) -> Iterator[tuple[int, bytes | RecordError]]:
+    """Ordinal and payload of every record of a file, compressed or not."""
+    if is_gzip(file):
+        with gzip.open(file) as unpacked:
+            records = read_records(cast(BinaryIO, unpacked))
+            yield from ((ordinal, payload) for ordinal, (_, payload) in enumerate(records))
+    else:
+        yield from ((ordinal, payload) for ordinal, (_, payload) in enumerate(read_records(file)))
+
+
+def _payloads_between(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[int, bytes | RecordError]]:
+    """Those of the records that begin in a range of bytes: the ones before are hopped over."""
+    spans = enumerate(scan_records(file, stop=stop))
+    for ordinal, span in itertools.dropwhile(lambda one: one[1].offset < start, spans):
+        try:
+            yield ordinal, read_record(file, span.offset)
+        except RecordError as error:
+            yield ordinal, error
 
 
 def _image(piece: Piece, ordinal: int, payload: bytes | RecordError) -> RecordImage:

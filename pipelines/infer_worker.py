@@ -150,8 +150,8 @@ class InferWorker:
             return Frame(_Tag(piece, _sized(record.row, image), record.weight), image)
 
         try:
-            with reading(piece.source.uri), storage.local_copy(piece.source.uri) as path:
-                images = record_images(piece, path)
+            with reading(piece.source.uri), storage.open_input(piece.source.uri) as file:
+                images = record_images(piece, file)
                 yield from ordered_map(decoded, images, self._decoders, 2 * self._threads + 2)
         except InputError as error:
             yield Frame(_Tag(piece, whole_failed(piece.source, frame_error(error))), None)

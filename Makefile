@@ -1,0 +1,47 @@
+# One word per chore. `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format test-cluster bench clean
+
+help:  ## list these chores
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+setup: $(VENV)/ready  ## make .venv in this folder, with the pinned packages
+
+$(VENV)/ready: requirements.txt requirements-dev.txt setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "boxbeam needs Python 3.11 or newer as $(PYTHON); found: $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "$(PYTHON) has no venv module. On Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }
+	@echo "setting up $(VENV) (once; some minutes, about 3 GB of packages) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(VENV)/ready  ## run the main job on a sample that boxbeam makes itself; the result is in demo_out/
+	@$(BIN)/boxbeam demo --output demo_out
+
+test: $(VENV)/ready  ## run the test suite (without the cluster tests)
+	@$(BIN)/python -m pytest -m "not cluster"
+
+test-cluster: $(VENV)/ready  ## run infer on a real Flink and against a real S3 server (needs Java, Maven, Go)
+	@$(BIN)/python -m pytest -m cluster tests/cluster
+
+check: $(VENV)/ready  ## ruff and mypy
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: $(VENV)/ready  ## let ruff rewrite
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(VENV)/ready  ## speed and memory of infer beside bare Session loops
+	@$(BIN)/python -m benchmarks.infer
+
+clean:  ## remove what setup and tests made
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo_out *.egg-info

@@ -1,0 +1,162 @@
+"""Is this a valid detections dataset? Every promise of docs/detections-format.md that can be checked from the files."""
+
+import collections
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from od_core.schemas import DETECTIONS, DETECTIONS_VERSION, STATUSES, detections_of
+
+_MOST_PROBLEMS = 20
+
+
+@dataclasses.dataclass
+class DetectionsReport:
+    """What a dataset holds, and what is wrong with it.
+
+    Attributes:
+        files, rows, detections: how many.
+        keys: how many different inputs the rows are of.
+        rows_by: column (kind, status) -> value -> rows.
+        labels: label, or "class N" where there is none -> detections.
+        score_range: the least and the largest score; None without detections.
+        problems: sentences, each with its file; empty for a valid dataset.
+    """
+
+    files: int = 0
+    rows: int = 0
+    detections: int = 0
+    keys: int = 0
+    rows_by: dict[str, collections.Counter[str]] = dataclasses.field(
+        default_factory=lambda: {"kind": collections.Counter(), "status": collections.Counter()}
+    )
+    labels: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    score_range: tuple[float, float] | None = None
+    problems: list[str] = dataclasses.field(default_factory=list)
+
+    def add_problem(self, problem: str) -> None:
+        """Note a problem; only the first ones are kept."""
+        if len(self.problems) < _MOST_PROBLEMS:
+            self.problems.append(problem)
+
+
+def check_detections(path: str | os.PathLike[str]) -> DetectionsReport:
+    """Read a detections dataset (its folder, or one of its files) and check it, a row group at a time.
+
+    Raises:
+        FileNotFoundError: there is no such path.
+    """
+    place = pathlib.Path(path)
+    report = DetectionsReport()
+    if place.is_dir():
+        files = _files_of(place, report)
+    else:
+        place.stat()
+        files = [place]
+    keys: set[str] = set()
+    for file in files:
+        try:
+            _check_file(file, report, keys)
+        except (pa.ArrowInvalid, OSError) as error:
+            report.add_problem(f"{file.name}: not a readable Parquet file ({error})")
+    report.files, report.keys = len(files), len(keys)
+    return report
+
+
+def _files_of(folder: pathlib.Path, report: DetectionsReport) -> list[pathlib.Path]:
+    """The files the manifest names, each compared with what it says of it."""
+    present = sorted(folder.glob("*.parquet"))
+    manifest = folder / "manifest.json"
+    if not manifest.exists():
+        report.add_problem(f"{folder.name}/manifest.json is missing: the dataset is not finished; repeat its command")
+        return present
+    try:
+        entries = {entry["name"]: entry for entry in json.loads(manifest.read_text(encoding="utf-8"))["files"]}
+    except (ValueError, KeyError, TypeError) as error:
+        report.add_problem(f"manifest.json: cannot be understood ({error!r})")
+        return present
+    for name, entry in entries.items():
+        if not (folder / name).exists():
+            report.add_problem(f"{name}: named by the manifest, but missing")
+        elif _sha256(folder / name) != entry["sha256"]:
+            report.add_problem(f"{name}: its bytes are not those the manifest names (SHA-256 differs)")
+    for file in present:
+        if file.name not in entries:
+            report.add_problem(f"{file.name}: not in the manifest, yet a reader of *.parquet would count its rows")
+    return [folder / name for name in entries if (folder / name).exists()]
+
+
+def _check_file(file: pathlib.Path, report: DetectionsReport, keys: set[str]) -> None:
+    with pq.ParquetFile(file) as parquet:
+        version = (parquet.metadata.metadata or {}).get(b"boxbeam.schema", b"").decode()
+        if version != DETECTIONS_VERSION:
+            report.add_problem(f"{file.name}: schema is {version or 'not named'}, expected {DETECTIONS_VERSION}")
+        schema = parquet.schema_arrow
+        wrong = [
+            f"{field.name} ({'missing' if schema.get_field_index(field.name) < 0 else schema.field(field.name).type})"
+            for field in DETECTIONS
+            if schema.get_field_index(field.name) < 0 or schema.field(field.name).type != field.type
+        ]
+        if wrong:
+            report.add_problem(f"{file.name}: columns that are not those of {DETECTIONS_VERSION}: {', '.join(wrong)}")
+            return
+        for group in range(parquet.metadata.num_row_groups):
+            table = parquet.read_row_group(group)
+            _check_rows(file.name, table, report)
+            keys.update(pc.unique(table.column("key")).to_pylist())
+
+
+def _check_rows(name: str, table: pa.Table, report: DetectionsReport) -> None:
+    before = report.rows
+    report.rows += table.num_rows
+    for column, counter in report.rows_by.items():
+        for value in pc.value_counts(table.column(column)).to_pylist():
+            counter[value["values"]] += value["counts"]
+    if unknown := set(pc.unique(table.column("status")).to_pylist()) - set(STATUSES):
+        report.add_problem(f"{name}: unknown status {', '.join(map(repr, sorted(map(str, unknown))))}")
+    failed = pc.equal(table.column("status"), "failed")
+    for rule, broken in (
+        (
+            "a failed row must have an error, a done one must not",
+            pc.not_equal(failed, table.column("error").is_valid()),
+        ),
+        ("a failed row must have no detections (null)", pc.equal(failed, table.column("detections").is_valid())),
+    ):
+        if (first := pc.index(broken, True).as_py()) >= 0:
+            report.add_problem(f"{name}: row {before + first}: {rule}")
+    _count_labels(table, report)
+    try:
+        found = detections_of(table)
+    except ValueError as error:
+        report.add_problem(f"{name}: rows {before} to {report.rows}: {error}")
+        return
+    scores = [one.scores for one in found if one is not None and len(one)]
+    if scores:
+        low, high = min(float(s[-1]) for s in scores), max(float(s[0]) for s in scores)
+        old = report.score_range or (low, high)
+        report.score_range = min(low, old[0]), max(high, old[1])
+    for index, one in enumerate(found):
+        if one is not None and (one.boxes[:, :2] > one.boxes[:, 2:]).any():
+            worst = int(np.argmax((one.boxes[:, :2] > one.boxes[:, 2:]).any(axis=1)))
+            report.add_problem(f"{name}: row {before + index}: detection {worst} has its minimum above its maximum")
+            break
+
+
+def _count_labels(table: pa.Table, report: DetectionsReport) -> None:
+    flat = table.column("detections").combine_chunks().flatten()
+    report.detections += len(flat)
+    pairs = pa.table({"class_id": flat.field("class_id"), "label": flat.field("label")})
+    for row in pairs.group_by(["class_id", "label"]).aggregate([([], "count_all")]).to_pylist():
+        report.labels[row["label"] if row["label"] is not None else f"class {row['class_id']}"] += row["count_all"]
+
+
+def _sha256(path: pathlib.Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

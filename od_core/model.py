@@ -1,0 +1,301 @@
+"""A Detector from any exported TensorFlow model: what is at a path, what it takes and gives, and opening it.
+
+Nothing here imports TensorFlow: `find_model` and the signature rules answer in milliseconds, and `open_detector`
+imports the backend (`od_core.tf_session`) when it is called.
+"""
+
+import hashlib
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, NoReturn, Protocol
+
+from od_core.detections import Detections
+from od_core.errors import ModelError
+from od_core.images import ImageArray
+
+ModelFormat = Literal["frozen_graph", "saved_model"]
+
+# The four inputs that the TensorFlow Object Detection API exports. In a frozen graph they are the placeholder's name;
+# a SavedModel's signature calls them `inputs` (TF1) or `input_tensor` (TF2), so there the dtype tells.
+INPUT_KINDS = ("image_tensor", "float_image_tensor", "encoded_image_string_tensor", "tf_example")
+OUTPUTS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
+
+_DTYPES = dict(zip(INPUT_KINDS, ("uint8", "float32", "string", "string"), strict=True))
+_PARSE_OPS = frozenset({"ParseExample", "ParseExampleV2", "ParseSingleExample", "ParseSingleExampleV2"})
+_DECODE_OPS = frozenset({"DecodeImage", "DecodeJpeg", "DecodePng", "DecodeGif", "DecodeBmp", "DecodeAndCropJpeg"})
+
+_EXPECTED = (
+    "Expected what the TensorFlow Object Detection API exports (exporter_main_v2.py, export_inference_graph.py): "
+    "one input, either uint8 or float32 images [batch, height, width, 3] or strings [batch] (encoded images or "
+    f"tf.train.Examples), and the outputs {', '.join(OUTPUTS)}."
+)
+_SAVED_MODEL = "saved_model.pb"
+_FROZEN_GRAPH = "frozen_inference_graph.pb"
+_EXPORT = "export it as a SavedModel or frozen graph first (exporter_main_v2.py, or export_inference_graph.py for TF1)"
+_INSTEAD = {
+    ".h5": f"is a Keras weights file: {_EXPORT}, or use model.export(folder)",
+    ".keras": f"is a Keras archive: {_EXPORT}, or use model.export(folder)",
+    ".tflite": "is a TensorFlow Lite model, which boxbeam does not run: give the SavedModel it was converted from",
+    ".onnx": "is an ONNX model, which boxbeam does not run: give the TensorFlow SavedModel it was converted from",
+    ".ckpt": f"is a training checkpoint: {_EXPORT}",
+    ".index": f"is part of a training checkpoint: {_EXPORT}",
+    ".meta": f"is part of a training checkpoint: {_EXPORT}",
+    ".pth": "is a PyTorch checkpoint, which boxbeam does not run: export the model as a TensorFlow SavedModel",
+    ".pt": "is a PyTorch model, which boxbeam does not run: export the model as a TensorFlow SavedModel",
+    ".pbtxt": "is a text file (a label map or a graph in text form): give the binary .pb or the SavedModel folder",
+    ".config": "is a training configuration: give the exported model",
+    ".gz": "is an archive: unpack it and give the folder",
+    ".tgz": "is an archive: unpack it and give the folder",
+    ".tar": "is an archive: unpack it and give the folder",
+    ".zip": "is an archive: unpack it and give the folder",
+}
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where a model's bytes are.
+
+    Attributes:
+        path: the frozen graph's .pb file, or the SavedModel's folder.
+        format: frozen_graph or saved_model.
+    """
+
+    path: str
+    format: ModelFormat
+
+    def digest(self) -> str:
+        """SHA-256 in hex over the bytes that make the model, wherever it lies.
+
+        For a frozen graph that of its file (what `sha256sum` prints). For a SavedModel over saved_model.pb and every
+        file below variables/ and assets/, in order of their names: name, length and bytes of each.
+        """
+        digest = hashlib.sha256()
+        if self.format == "frozen_graph":
+            _hash_file(digest, Path(self.path))
+            return digest.hexdigest()
+        folder = Path(self.path)
+        parts = [folder / _SAVED_MODEL, *_files_below(folder / "variables"), *_files_below(folder / "assets")]
+        for name, part in sorted((part.relative_to(folder).as_posix(), part) for part in parts):
+            digest.update(f"{name}\0{part.stat().st_size}\0".encode())
+            _hash_file(digest, part)
+        return digest.hexdigest()
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def _hash_file(digest: Any, path: Path) -> None:
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+
+
+def find_model(path: str | os.PathLike[str]) -> ModelFiles:
+    """The model at `path`: a .pb file, a SavedModel folder, its saved_model.pb, or the folder an export wrote.
+
+    In an export folder saved_model/ is preferred to frozen_inference_graph.pb: it is the same graph with a signature.
+
+    Raises:
+        ModelError: there is nothing, or no exported TensorFlow model; says what was found and what to export.
+    """
+    name = os.fspath(path)
+    place = Path(name)
+    if "://" in name:
+        raise ModelError(
+            f"{name} is not on a local disk; models are read from there: copy it first and give its folder"
+        )
+    if name and place.is_dir():
+        return _find_in_folder(place)
+    if not name or not place.exists():
+        raise ModelError(
+            f"no model at {name!r}: expected a SavedModel folder, an export folder or a frozen graph (.pb)"
+        )
+    if place.name == _SAVED_MODEL:
+        return ModelFiles(str(place.parent), "saved_model")
+    if place.suffix.lower() == ".pb":
+        return ModelFiles(name, "frozen_graph")
+    suffix = ".ckpt" if ".data-" in place.name or ".ckpt-" in place.name else place.suffix.lower()
+    raise ModelError(
+        f"{name} {_INSTEAD.get(suffix, 'is not a model that boxbeam can open')}. "
+        "It opens SavedModel folders and frozen graphs (.pb)."
+    )
+
+
+def _find_in_folder(folder: Path) -> ModelFiles:
+    for candidate in (folder, folder / "saved_model"):
+        if (candidate / _SAVED_MODEL).is_file():
+            return ModelFiles(str(candidate), "saved_model")
+    if (folder / _FROZEN_GRAPH).is_file():
+        return ModelFiles(str(folder / _FROZEN_GRAPH), "frozen_graph")
+    found = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
+    advice = "Export the model first, or give the path of its SavedModel folder or .pb file."
+    if nested := sorted(str(inner.parent) for inner in folder.glob(f"*/{_SAVED_MODEL}")):
+        advice = f"Did you mean {_listed(nested)}?"
+    elif graphs := sorted(str(graph) for graph in folder.glob("*.pb")):
+        advice = f"If this is a frozen graph, give the file itself: {_listed(graphs)}."
+    elif any(".ckpt" in name or name.startswith(("ckpt-", "checkpoint")) for name in found):
+        advice = f"This looks like a training folder: {_EXPORT}."
+    raise ModelError(
+        f"no model in {folder}: expected {_SAVED_MODEL}, saved_model/{_SAVED_MODEL} or {_FROZEN_GRAPH}, "
+        f"found {_listed(found)}. {advice}"
+    )
+
+
+class TensorSpec(NamedTuple):
+    """An input or output of a model as its graph declares it.
+
+    name: its key in the signature, or its node in a frozen graph; tensor: its name in the graph; dtype: TensorFlow's
+    name for it; shape: None where the rank is unknown, with None for sizes that are open.
+    """
+
+    name: str
+    tensor: str
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+    def __str__(self) -> str:
+        sizes = "?" if self.shape is None else ", ".join("?" if size is None else str(size) for size in self.shape)
+        return f"{self.name} {self.dtype} [{sizes}]"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """How a model is fed and read.
+
+    Attributes:
+        format: frozen_graph or saved_model.
+        input_kind: one of `INPUT_KINDS`.
+        input_tensor: the graph's name of the input, such as `image_tensor:0`.
+        output_tensors: output name (those in `OUTPUTS`, and what else the API names) -> the graph's name of it.
+        batch_limit: the batch size that the input is fixed to; None where any is taken.
+    """
+
+    format: ModelFormat
+    input_kind: str
+    input_tensor: str
+    output_tensors: Mapping[str, str]
+    batch_limit: int | None
+
+
+def find_signature(
+    path: str,
+    model_format: ModelFormat,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    operations: Collection[str],
+) -> Signature:
+    """The signature of a detector, from all that a graph declares.
+
+    Args:
+        path: the model's place, for messages.
+        model_format: a frozen graph's input is known by its name, a SavedModel's by being the only one.
+        inputs: the placeholders of a frozen graph, or the inputs of a SavedModel's signature.
+        outputs: the tensors with the API's names and the ends of a frozen graph, or the outputs of a signature.
+        operations: the kinds of operation in the graph and its functions, which tell one string input from the other.
+
+    Raises:
+        ModelError: it is not a detector; lists the inputs and outputs found and what was expected.
+    """
+
+    def refuse(reason: str) -> NoReturn:
+        raise ModelError(
+            f"{path} is not a detector that boxbeam can run: {reason}. Inputs found: {_listed(inputs)}. "
+            f"Outputs found: {_listed(outputs)}. {_EXPECTED}"
+        )
+
+    named = inputs if model_format == "saved_model" else [spec for spec in inputs if spec.name in INPUT_KINDS]
+    if len(named) != 1:
+        names = "" if model_format == "saved_model" else f" named {' or '.join(INPUT_KINDS)}"
+        refuse(f"it has {len(named)} inputs{names} instead of one")
+    source = named[0]
+    kind = source.name if model_format == "frozen_graph" else _input_kind(source, operations)
+    if not kind:
+        refuse(
+            f"nothing in its graph decodes the strings of its input {source}"
+            if source.dtype == "string"
+            else f"its input {source} is neither uint8 nor float32 nor string"
+        )
+    rank, channels = (1, None) if _DTYPES[kind] == "string" else (4, 3)
+    if source.dtype != _DTYPES[kind] or (source.shape is not None and len(source.shape) != rank):
+        refuse(f"its input {source} is not {_DTYPES[kind]} of rank {rank}")
+    if channels and source.shape is not None and source.shape[-1] not in (None, channels):
+        refuse(f"its input {source} does not take images of {channels} channels")
+
+    given = {spec.name: spec for spec in outputs if spec.name in OUTPUTS or "detection_" in spec.name}
+    if missing := [name for name in OUTPUTS if name not in given]:
+        refuse(f"it has no output {', '.join(missing)}")
+    for name in OUTPUTS:
+        if given[name].dtype != "float32" and not (name in OUTPUTS[2:] and given[name].dtype.startswith("int")):
+            refuse(f"its output {given[name]} is not float32")
+    batch_limit = source.shape[0] if source.shape is not None else None
+    tensors = {name: spec.tensor for name, spec in given.items()}
+    return Signature(model_format, kind, source.tensor, tensors, batch_limit)
+
+
+def _input_kind(source: TensorSpec, operations: Collection[str]) -> str | None:
+    if source.dtype != "string":
+        return next((kind for kind, dtype in _DTYPES.items() if dtype == source.dtype), None)
+    if not _PARSE_OPS.isdisjoint(operations):  # parsing comes first: a graph that parses Examples decodes images too
+        return "tf_example"
+    return None if _DECODE_OPS.isdisjoint(operations) else "encoded_image_string_tensor"
+
+
+def _listed(things: Sequence[object], limit: int = 12) -> str:
+    shown = ", ".join(str(thing) for thing in things[:limit])
+    return shown + f" and {len(things) - limit} more" * (len(things) > limit) if things else "nothing"
+
+
+class Detector(Protocol):
+    """An open model. Every method may be called from many threads at once."""
+
+    @property
+    def signature(self) -> Signature:
+        """How the model is fed and read."""
+
+    def detect(self, images: ImageArray) -> list[Detections]:
+        """What the model finds in each image.
+
+        Args:
+            images: uint8 (B, H, W, 3), RGB, upright; any B: it is cut to the model's `batch_limit` here.
+
+        Returns:
+            One Detections per image, cut at the model's own num_detections.
+
+        Raises:
+            DetectError: the model failed on these images, or answered with numbers that are no detections.
+            ValueError: another shape or dtype, or the detector is closed.
+        """
+
+    def decode_jpeg(self, encoded: bytes) -> ImageArray:
+        """JPEG pixels as the TensorFlow Object Detection API saw them: uint8 (H, W, 3), EXIF not applied.
+
+        Decoders differ by about one grey level, which moves scores: see the README on decoders.
+
+        Raises:
+            ImageError: not a JPEG, damaged or cut off.
+            ValueError: the detector is closed.
+        """
+
+    def close(self) -> None:
+        """Give back memory and threads; may be called again."""
+
+
+def open_detector(path: str | os.PathLike[str], *, threads: int = 1, gpu_memory_growth: bool = True) -> Detector:
+    """Open the model at `path` (see `find_model`) in one TensorFlow Session.
+
+    Args:
+        path: the model.
+        threads: how many threads will call `detect` at a time; each call computes on one core.
+        gpu_memory_growth: take GPU memory as needed, so that several processes can share a GPU; otherwise
+            TensorFlow takes nearly all of it at once.
+
+    Raises:
+        ModelError: not a model, not a detector, or TensorFlow is not installed.
+    """
+    files = find_model(path)
+    from od_core.tf_session import SessionDetector
+
+    return SessionDetector(files, threads=threads, gpu_memory_growth=gpu_memory_growth)
