@@ -26,7 +26,7 @@ from od_core.model import INPUT_KINDS, OUTPUTS, ModelFiles, Signature, TensorSpe
 
 _SERVING = "serving_default"
 _VARIABLE_OPS = frozenset({"VarHandleOp", "VariableV2", "Variable"})
-_import_lock = threading.Lock()
+_process_lock = threading.Lock()  # held while something that the whole process shares is changed
 
 
 class SessionDetector:
@@ -209,13 +209,13 @@ def _signature_spec(tf: Any, name: str, tensor: Any) -> TensorSpec:
 
 def _load_saved_model(tf: Any, session: Any, folder: str, tags: list[str]) -> None:
     logger = logging.getLogger("tensorflow")
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # it says that this loader is deprecated and that there are no variables
-    try:
-        with session.graph.as_default():
+    with _process_lock, session.graph.as_default():
+        level = logger.level
+        logger.setLevel(logging.ERROR)  # it says that this loader is deprecated and that there are no variables
+        try:
             tf.compat.v1.saved_model.load(session, tags, folder)
-    finally:
-        logger.setLevel(level)
+        finally:
+            logger.setLevel(level)
 
 
 def _parsed(message: Any, path: str, what: str) -> Any:
@@ -306,7 +306,7 @@ def _import_tensorflow() -> Any:
     The whole package, not only its session modules: those alone import in 0.6 s instead of 1.5 s, but leave half a
     `tensorflow` behind for whatever in the process imports it next.
     """
-    with _import_lock:
+    with _process_lock:
         quiet = "tensorflow" not in sys.modules and "TF_CPP_MIN_LOG_LEVEL" not in os.environ
         if quiet:
             os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

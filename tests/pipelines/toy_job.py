@@ -67,6 +67,8 @@ class ToyJob:
 
 
 class ToyWorker:
+    provenance: Mapping[str, object] = {"opened": True}
+
     def __init__(self, job: ToyJob):
         self.job = job
         self.note("open")

@@ -1,0 +1,217 @@
+"""The engine's promises, on toy items: a run is a pure function of its inputs, however often it is repeated."""
+
+import json
+import pathlib
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+from od_core.errors import OutputError, UsageError
+from pipelines.items import ItemReport
+from pipelines.observer import Silent
+from pipelines.work import Engine, RunResult, run
+from tests.pipelines.conftest import dataset_rows, entries
+from tests.pipelines.toy_job import Spread, ToyJob, toy_work
+
+Texts = Callable[..., pathlib.Path]
+
+
+class Listener(Silent):
+    def __init__(self) -> None:
+        self.reports: list[ItemReport] = []
+        self.incidents: list[str] = []
+
+    def finished(self, report: ItemReport) -> None:
+        self.reports.append(report)
+
+    def incident(self, message: str) -> None:
+        self.incidents.append(message)
+
+
+def do(
+    folder: pathlib.Path,
+    output: pathlib.Path,
+    job: ToyJob | None = None,
+    listener: Silent | None = None,
+    *,
+    max_failed_ratio: float = 1.0,
+    **changes: object,
+) -> RunResult:
+    changes.setdefault("isolation", "none")
+    work = toy_work([str(folder)], output, job or ToyJob(), **changes)
+    return run(work, Engine(), listener or Silent(), max_failed_ratio=max_failed_ratio)
+
+
+def some(texts: Texts, count: int = 12) -> pathlib.Path:
+    return texts(**{f"f{n:02}": "".join(f"{n}-{line}\n" for line in range(n % 4)) for n in range(count)})
+
+
+def test_rows_are_in_order_of_key_and_every_input_is_accounted_for(texts: Texts, tmp_path: pathlib.Path) -> None:
+    folder = texts(b="x\ny\n", a="z\n", empty="", wrong="bad\n")
+    result = do(folder, tmp_path / "out")
+    assert result.finished.manifest.counts == {"inputs": 4, "done": 2, "empty": 1, "failed": 1, "lines": 3}
+    assert [outcome.piece.source.key for outcome in result.finished.failed] == ["wrong.t"]
+    assert dataset_rows(tmp_path / "out") == [
+        ("a.t", 0, "z", None),
+        ("b.t", 0, "x", None),
+        ("b.t", 1, "y", None),
+        ("wrong.t", None, None, "bad input"),
+    ]
+
+
+def test_same_files_for_any_number_of_workers(texts: Texts, tmp_path: pathlib.Path) -> None:
+    folder = some(texts)
+    do(folder, tmp_path / "inline")
+    do(folder, tmp_path / "one", isolation="process", spread=Spread(1, 1))
+    do(folder, tmp_path / "three", isolation="process", spread=Spread(3, 1))
+    manifests = [(tmp_path / name / "manifest.json").read_text() for name in ("inline", "one", "three")]
+    assert manifests[0] == manifests[1] == manifests[2]  # with the SHA-256 of every data file
+
+
+def test_second_run_has_nothing_to_do_and_opens_no_worker(
+    texts: Texts, tmp_path: pathlib.Path, diary: pathlib.Path
+) -> None:
+    folder = some(texts)
+    do(folder, tmp_path / "out", ToyJob(diary=str(diary)))
+    before, seen = (tmp_path / "out/manifest.json").read_text(), len(entries(diary))
+    again = do(folder, tmp_path / "out", ToyJob(diary=str(diary)))
+    assert (again.planned_inputs, again.finished.changed) == (0, False)
+    assert (tmp_path / "out/manifest.json").read_text() == before
+    assert len(entries(diary)) == seen
+
+
+def test_more_inputs_are_added_without_touching_the_files_there(
+    texts: Texts, tmp_path: pathlib.Path, diary: pathlib.Path
+) -> None:
+    folder = some(texts)
+    first = do(folder, tmp_path / "out", ToyJob(diary=str(diary)))
+    texts(new="n\n")
+    listener = Listener()
+    second = do(folder, tmp_path / "out", ToyJob(diary=str(diary)), listener)
+    assert second.planned_inputs == 1
+    assert [report.counts for report in listener.reports] == [{"lines": 1}]
+    assert set(first.finished.manifest.files) < set(second.finished.manifest.files)
+    do(folder, tmp_path / "fresh")
+    assert dataset_rows(tmp_path / "out") == dataset_rows(tmp_path / "fresh")
+
+
+def test_changed_and_removed_inputs_leave_no_old_row(texts: Texts, tmp_path: pathlib.Path) -> None:
+    folder = some(texts)
+    do(folder, tmp_path / "out")
+    texts(f01="other content\n")
+    (folder / "f03.t").unlink()
+    result = do(folder, tmp_path / "out")
+    assert (result.planned_inputs, result.finished.removed_inputs) == (1, 2)
+    do(folder, tmp_path / "fresh")
+    assert dataset_rows(tmp_path / "out") == dataset_rows(tmp_path / "fresh")
+
+
+def test_a_moved_folder_costs_nothing(texts: Texts, tmp_path: pathlib.Path) -> None:
+    folder = some(texts)
+    do(folder, tmp_path / "out")
+    moved = folder.rename(tmp_path / "elsewhere")
+    assert do(moved, tmp_path / "out").planned_inputs == 0
+
+
+def test_pieces_of_one_input_are_put_together_in_order(texts: Texts, tmp_path: pathlib.Path) -> None:
+    folder = texts(long="abcdefghijklmnopqrstuvwxyz")
+    do(folder, tmp_path / "out", ToyJob(lines_per_piece=4, files_per_item=2), isolation="process")
+    assert [row[1:3] for row in dataset_rows(tmp_path / "out")] != []
+    assert sorted(row[1:3] for row in dataset_rows(tmp_path / "out")) == [
+        (n, letter) for n, letter in enumerate("abcdefghijklmnopqrstuvwxyz")
+    ]
+
+
+def test_other_options_are_refused_by_name_unless_overwritten(texts: Texts, tmp_path: pathlib.Path) -> None:
+    folder = some(texts)
+    do(folder, tmp_path / "out")
+    with pytest.raises(OutputError, match="--upper was False, now True.*--overwrite"):
+        do(folder, tmp_path / "out", ToyJob(upper=True))
+    do(folder, tmp_path / "out", ToyJob(upper=True), overwrite=True)
+    do(folder, tmp_path / "fresh", ToyJob(upper=True))
+    assert dataset_rows(tmp_path / "out") == dataset_rows(tmp_path / "fresh")
+
+
+def test_other_options_than_those_of_an_interrupted_run_are_refused(texts: Texts, tmp_path: pathlib.Path) -> None:
+    folder = texts(a="x\n")
+    (tmp_path / "out/_work").mkdir(parents=True)
+    (tmp_path / "out/_work/options.json").write_text(json.dumps(dict(ToyJob().options)))
+    with pytest.raises(OutputError, match="--upper was False, now True"):
+        do(folder, tmp_path / "out", ToyJob(upper=True))
+
+
+def test_the_output_of_another_job_is_refused(texts: Texts, tmp_path: pathlib.Path) -> None:
+    folder = texts(a="x\n")
+    do(folder, tmp_path / "out")
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    (tmp_path / "out/manifest.json").write_text(json.dumps({**manifest, "job": "render"}))
+    with pytest.raises(OutputError, match="holds the output of boxbeam render"):
+        do(folder, tmp_path / "out")
+    (tmp_path / "out/manifest.json").write_text("{}")
+    with pytest.raises(OutputError, match="not a manifest"):
+        do(folder, tmp_path / "out")
+
+
+def test_failed_inputs_stay_failed_until_they_are_to_be_retried(
+    texts: Texts, tmp_path: pathlib.Path, diary: pathlib.Path
+) -> None:
+    folder = texts(a="x\n", b="raise\n", c="bad\n")
+    job = ToyJob(diary=str(diary))
+    assert do(folder, tmp_path / "out", job).finished.manifest.counts["failed"] == 2
+    assert do(folder, tmp_path / "out", job).planned_inputs == 0
+    retried = do(folder, tmp_path / "out", job, retry_failed=True)
+    assert (retried.planned_inputs, retried.finished.manifest.counts["failed"]) == (2, 2)
+    assert [row[0] for row in dataset_rows(tmp_path / "out")] == ["a.t", "b.t", "c.t"]
+    assert entries(diary).count("item a.t") == 2  # once in the item that failed with b.t, once apart; never again
+
+
+def test_a_lost_data_file_is_made_again(texts: Texts, tmp_path: pathlib.Path) -> None:
+    folder = some(texts)
+    do(folder, tmp_path / "out")
+    wanted = dataset_rows(tmp_path / "out")
+    for path in (tmp_path / "out").glob("*.parquet"):
+        path.write_bytes(path.read_bytes()[:100])
+    do(folder, tmp_path / "out")
+    assert dataset_rows(tmp_path / "out") == wanted
+
+
+def test_what_a_run_killed_while_finalizing_left_is_removed(texts: Texts, tmp_path: pathlib.Path) -> None:
+    folder = some(texts)
+    do(folder, tmp_path / "out")
+    wanted = dataset_rows(tmp_path / "out")
+    (real,) = (tmp_path / "out").glob("*.parquet")
+    shutil.copy(real, tmp_path / "out/lines-00007-0123456789ab.parquet")
+    (tmp_path / "out" / f".boxbeam-{'0' * 32}.tmp").write_bytes(b"half")
+    (tmp_path / "out/somebody-elses.txt").write_text("kept")
+    do(folder, tmp_path / "out")
+    assert dataset_rows(tmp_path / "out") == wanted
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [real.name, "manifest.json", "somebody-elses.txt"]
+
+
+def test_a_run_in_which_everything_fails_is_stopped(texts: Texts, tmp_path: pathlib.Path, diary: pathlib.Path) -> None:
+    folder = texts(**{f"f{n:03}": "bad\n" for n in range(200)})
+    with pytest.raises(Exception, match=r"20 of the first 20 inputs failed.*--max_failed_ratio 0.5") as stopped:
+        do(folder, tmp_path / "out", ToyJob(diary=str(diary)), max_failed_ratio=0.5)
+    assert not isinstance(stopped.value, UsageError)
+    assert sum(line.startswith("item") for line in entries(diary)) < 40
+    assert not (tmp_path / "out/manifest.json").exists()
+
+
+def test_few_failures_are_never_too_many(texts: Texts, tmp_path: pathlib.Path) -> None:
+    folder = texts(**{f"f{n:03}": "bad\n" for n in range(19)})
+    assert do(folder, tmp_path / "out", max_failed_ratio=0.0).finished.manifest.counts["failed"] == 19
+
+
+def test_nothing_is_written_for_inputs_that_do_not_exist(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(UsageError, match="no such file or folder"):
+        do(tmp_path / "nowhere", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_file_of_a_list_is_a_failed_input_not_a_lost_one(texts: Texts, tmp_path: pathlib.Path) -> None:
+    texts(a="x\n")
+    (tmp_path / "list.txt").write_text("# inputs\nin/a.t\n\nin/gone.t\n")
+    result = do(tmp_path / "list.txt", tmp_path / "out")
+    assert result.finished.manifest.counts["inputs"] == 2
+    assert [outcome.piece.source.key for outcome in result.finished.failed] == ["in/gone.t"]
