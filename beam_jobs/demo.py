@@ -9,8 +9,6 @@ example:
 """
 
 import argparse
-import contextlib
-import io
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -46,8 +44,7 @@ def _make_sample(folder: pathlib.Path) -> dict[tuple[str, int], dict[int, tuple[
     model = folder / "model"
     model.mkdir(parents=True, exist_ok=True)
     if not (model / "frozen_inference_graph.pb").exists():
-        with contextlib.redirect_stdout(io.StringIO()):
-            write_frozen_graph(model / "frozen_inference_graph.pb")
+        write_frozen_graph(model / "frozen_inference_graph.pb")
     (model / "label_map.pbtxt").write_text(SAMPLE_LABEL_MAP, encoding="utf-8")
     drawn = {(f"images/scene_{number:03d}.jpg", 0): scene.boxes_px for number, scene in enumerate(images)}
     return drawn | {("video.mp4", number): scene.boxes_px for number, scene in enumerate(video)}

@@ -11,6 +11,7 @@ from typing import Any
 
 from od_core.examples import ENCODED
 from od_core.model import INPUT_KINDS, OUTPUTS
+from od_core.tensorflow_import import import_tensorflow
 
 SAMPLE_LABEL_MAP = """\
 item { id: 1 name: 'red' }
@@ -33,8 +34,7 @@ def build_sample_graph(input_kind: str = "image_tensor") -> Any:
     Args:
         input_kind: one of `INPUT_KINDS`; its placeholder takes any number of images of one size.
     """
-    import tensorflow as tf
-
+    tf = import_tensorflow()
     graph = tf.Graph()
     with graph.as_default():
         images = _images(tf, input_kind)

@@ -22,7 +22,7 @@ from pipelines.job import Job, Spread
 from pipelines.observer import Observer, Silent
 from pipelines.plan import Ask
 from pipelines.retry import Attempt, after_failure
-from pipelines.run_item import fail_item, run_item
+from pipelines.run_item import fail_item, open_worker, run_item
 
 ISOLATIONS = ("process", "none")
 
@@ -138,7 +138,8 @@ class InlineExecutor:
         self._dataset = Dataset(work.ask.output)
         self._observer = observer
         self._lock = threading.Lock()
-        self._worker = work.job.open_worker(work.spread.processes * work.spread.threads)
+        self._worker, seconds = open_worker(work.job, work.spread.processes * work.spread.threads)
+        observer.opened(seconds)
         self._reports: collections.deque[ItemReport] = collections.deque()
         self._error: BoxbeamError | None = None
 

@@ -21,7 +21,7 @@ from od_core.errors import BoxbeamError, StorageError, UsageError
 from pipelines.dataset import Dataset
 from pipelines.items import Item, ItemReport, Piece, add_counts
 from pipelines.job import Failure, Job
-from pipelines.run_item import run_item
+from pipelines.run_item import open_worker, run_item
 
 _REPORT_EVERY_SECONDS = 0.2
 _PR_SET_PDEATHSIG = 1
@@ -95,16 +95,12 @@ def main(descriptor: int) -> None:
     _limit_memory(setup.memory_bytes)
     if setup.remote_files is not None:
         storage.register_remote(setup.remote_files)
-    started = time.monotonic()
     try:
-        worker = setup.job.open_worker(setup.threads)
+        worker, seconds = open_worker(setup.job, setup.threads)
     except BoxbeamError as error:
         pipe.send(Fatal(error))
         return
-    except Exception:
-        pipe.send(Fatal(UsageError(f"{setup.job.name} cannot start:\n{traceback.format_exc()}")))
-        return
-    pipe.send(Ready(time.monotonic() - started))
+    pipe.send(Ready(seconds))
     dataset = Dataset(setup.output)
     try:
         while (item := _next_item(pipe)) is not None:

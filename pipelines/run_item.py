@@ -3,12 +3,31 @@
 import os
 import socket
 import time
+import traceback
 
 from od_core import storage
+from od_core.errors import BoxbeamError, ItemError
 from pipelines.dataset import Dataset, fingerprint, metadata
 from pipelines.items import Item, ItemReport, report_on
 from pipelines.job import Failure, Job, Watch, Worker
 from pipelines.parts import commit_rows, read_footer
+
+
+def open_worker(job: Job, threads: int) -> tuple[Worker, float]:
+    """Open a job's item side in this process; returns it and the seconds that took.
+
+    Raises:
+        UsageError: the job as a whole cannot run (not a detector, say).
+        ItemError: opening failed for a reason nobody foresaw; carries the traceback.
+    """
+    started = time.monotonic()
+    try:
+        worker = job.open_worker(threads)
+    except BoxbeamError:
+        raise
+    except Exception as error:
+        raise ItemError(f"{job.name} cannot start its work:\n{traceback.format_exc()}") from error
+    return worker, time.monotonic() - started
 
 
 def run_item(job: Job, dataset: Dataset, worker: Worker, item: Item, watch: Watch) -> ItemReport:

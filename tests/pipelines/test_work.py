@@ -126,7 +126,7 @@ def test_pieces_of_one_input_are_put_together_in_order(texts: Texts, tmp_path: p
 def test_other_options_are_refused_by_name_unless_overwritten(texts: Texts, tmp_path: pathlib.Path) -> None:
     folder = some(texts)
     do(folder, tmp_path / "out")
-    with pytest.raises(OutputError, match="--upper was False, now True.*--overwrite"):
+    with pytest.raises(OutputError, match=r"--upper was False, now True.*--overwrite"):
         do(folder, tmp_path / "out", ToyJob(upper=True))
     do(folder, tmp_path / "out", ToyJob(upper=True), overwrite=True)
     do(folder, tmp_path / "fresh", ToyJob(upper=True))

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from od_core import storage
+from od_core.errors import UsageError
 from pipelines.executor import Work
 from pipelines.items import Item, Piece, Source
 from pipelines.job import Failure, ItemLimit, Spread, Watch, Worker
@@ -32,6 +33,7 @@ class ToyJob:
     files_per_item: int = 4
     seconds_per_file: float = 0.0
     upper: bool = False
+    on_open: str = ""
 
     name = "count"
     table = "lines"
@@ -72,6 +74,9 @@ class ToyWorker:
     def __init__(self, job: ToyJob):
         self.job = job
         self.note("open")
+        if job.on_open == "refuse":
+            raise UsageError("the worker refuses to open")
+        _obey([job.on_open])
 
     def note(self, text: str) -> None:
         if self.job.diary:
@@ -108,6 +113,8 @@ def _obey(lines: list[str]) -> None:
     match lines[:1]:
         case ["crash"]:
             ctypes.string_at(0)
+        case ["hang in c"]:
+            ctypes.PyDLL(None).sleep(3600)  # holds the GIL
         case ["hang"]:
             time.sleep(3600)
         case ["eat"]:
