@@ -3,9 +3,10 @@
 import collections
 import datetime
 import json
+import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from beam_jobs.progress import Progress
 from od_core import storage
@@ -17,6 +18,7 @@ from pipelines.plan import Plan
 from pipelines.work import Engine, RunResult
 
 _FAILURES_SHOWN = 10
+_SECRET = re.compile(r"^--.*(secret|token|password|access_key|credential)", re.IGNORECASE)
 _FAILURES_REPORTED = 1000
 
 
@@ -78,7 +80,7 @@ def write_report(
         "job": work.job.name,
         "status": "finished" if result else "stopped",
         "error": str(error) if error else None,
-        "command": sys.argv,
+        "command": masked(sys.argv),
         "started": datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
         "runner": engine.runner,
         "processes": work.spread.processes,
@@ -95,6 +97,17 @@ def write_report(
         storage.write_text(storage.join(work.ask.output, RUN_REPORT), json.dumps(report, indent=1, ensure_ascii=False))
     except BoxbeamError as not_written:
         print(f"boxbeam {work.job.name}: no run report: {not_written}", file=sys.stderr)
+
+
+def masked(command: Sequence[str]) -> list[str]:
+    """A command line without its secrets: run.json is there to be shown around."""
+    shown: list[str] = []
+    secret = False
+    for argument in command:
+        name, equals, _ = argument.partition("=")
+        shown.append("***" if secret else f"{name}=***" if equals and _SECRET.search(name) else argument)
+        secret = not equals and argument.startswith("--") and _SECRET.search(argument) is not None
+    return shown
 
 
 def _inputs_line(counts: Mapping[str, int]) -> str:

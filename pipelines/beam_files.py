@@ -65,6 +65,9 @@ class BeamFiles:
                 target = self._files.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
                 shutil.copyfileobj(source, target, _COPY_BYTES)
                 target.close()
+            arrived = self.stat(path)
+            if arrived is None or arrived.size != local.stat().st_size:
+                raise OSError(f"{arrived.size if arrived else 'no'} bytes arrived of {local.stat().st_size}")
         except Exception as error:  # Beam's file systems raise what their client libraries raise
             raise StorageError(
                 f"{path}: cannot be written ({error}); repeat the command when this is mended: finished work is kept"

@@ -92,16 +92,20 @@ def _execute(work: Work, engine: Engine, observer: Observer, dataset: Dataset, m
     """Run every item that is still to be done; returns how many inputs that were (-1 where only workers know)."""
     storage.remove_leftovers(dataset.path)
     storage.remove_leftovers(dataset.parts)
-    if not engine.is_local:
+    finished_before = dataset.manifest() is not None and not work.ask.overwrite
+    if not engine.is_local and not finished_before:
         _note_options(dataset, work)
         _run_graph(work, engine)
         return -1
+    # On a cluster too a finished dataset is planned here first: most likely there is nothing to do.
     plan = make_plan(work.job, work.ask)
     observer.planned(plan)
     _note_options(dataset, work)
     write_inventory(dataset, plan.sources)
-    if plan.items:
+    if plan.items and engine.is_local:
         _run_locally(work, engine, plan, observer, max_failed_ratio)
+    elif plan.items:
+        _run_graph(work, engine)
     return len(plan.pieces)
 
 
@@ -139,7 +143,11 @@ def _run_graph(work: Work, engine: Engine) -> None:
     build(pipeline, work, spread=not engine.is_local)
     try:
         result = pipeline.run()
-        state = result.wait_until_finish()
+        try:
+            state = result.wait_until_finish()
+        except KeyboardInterrupt:
+            result.cancel()
+            raise
     except BoxbeamError:
         raise
     except Exception as error:

@@ -1,0 +1,89 @@
+"""What the cluster tests share: a Flink cluster and an S3 server, started on first use and stopped at the end.
+
+Without Java, maven or Go the tests that need them are skipped, saying so; with BOXBEAM_REQUIRE_CLUSTER=1 they fail.
+"""
+
+import contextlib
+import os
+import pathlib
+from collections.abc import Callable, Generator, Iterator
+
+import pytest
+
+from .fetch import MissingToolError, flink_class_path, s3_gateway, tool
+from .flink import FlinkCluster, flink_cluster
+from .material import LocalRun, run_locally
+from .places import CACHE
+from .processes import tail
+from .s3 import S3Server, s3_server
+
+_LOG_FOLDERS = pytest.StashKey[dict[str, pathlib.Path]]()
+
+
+@pytest.fixture(scope="session")
+def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Shows a line to the person, or the CI, that waits: past pytest's capturing."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def show(line: str) -> None:
+        with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+            print(f"\n{line}", end="", flush=True)
+
+    return show
+
+
+@contextlib.contextmanager
+def _skipped_without_tools() -> Iterator[None]:
+    try:
+        yield
+    except MissingToolError as missing:
+        if os.environ.get("BOXBEAM_REQUIRE_CLUSTER") == "1":
+            pytest.fail(f"{missing} (BOXBEAM_REQUIRE_CLUSTER=1 forbids skipping)", pytrace=False)
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def flink(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, say: Callable[[str], None]
+) -> Iterator[FlinkCluster]:
+    """A running Flink cluster; `flink.options` are the pipeline options that run a job on it."""
+    with _skipped_without_tools():
+        java = tool("java", package="openjdk-17-jre-headless", purpose="run Flink")
+        class_path = flink_class_path(CACHE, say)
+    folder = tmp_path_factory.mktemp("flink")
+    pytestconfig.stash.setdefault(_LOG_FOLDERS, {})["flink"] = folder
+    with flink_cluster(class_path, java=java, folder=folder) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def s3(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, say: Callable[[str], None]
+) -> Iterator[S3Server]:
+    """A running S3 server; `s3.options` are the pipeline options that reach it."""
+    with _skipped_without_tools():
+        program = s3_gateway(CACHE, say)
+    folder = tmp_path_factory.mktemp("s3")
+    pytestconfig.stash.setdefault(_LOG_FOLDERS, {})["s3"] = folder
+    with s3_server(program, folder=folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def local_run(tmp_path_factory: pytest.TempPathFactory) -> LocalRun:
+    """The material, and the rows that `boxbeam infer` makes of it on one machine."""
+    return run_locally(tmp_path_factory.mktemp("local"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put the ends of the logs of the servers that a failed test used under its report."""
+    report = yield
+    if report.failed:
+        used = set(getattr(item, "fixturenames", ()))
+        for name, folder in item.config.stash.get(_LOG_FOLDERS, {}).items():
+            if name in used:
+                report.sections += [(log.name, tail(log)) for log in sorted(folder.glob("*.log"))]
+    return report

@@ -1,0 +1,144 @@
+"""The programs the cluster tests run, fetched once by their ordinary clients into `.cache/` and kept there.
+
+Beam's Flink runner     mvn, the coordinates in pom.xml      .cache/flink/repository
+Flink                   pip, the wheel that carries its jars .cache/flink/apache-flink-libraries-VERSION
+versitygw, an S3 server go install                           .cache/bin/versitygw-VERSION
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import pathlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+
+from .processes import run_to_end
+
+_POM = pathlib.Path(__file__).with_name("pom.xml")
+_FLINK = ("apache-flink-libraries", "1.19.3")
+_GATEWAY = ("github.com/versity/versitygw/cmd/versitygw", "v1.8.0")
+
+# Of Flink's own jars, the ones a job without tables and CSV files needs; log4j is what Flink logs with.
+_FLINK_JARS = ("flink-dist-*.jar", "log4j-*.jar")
+
+_TIMEOUT = 1800  # seconds; a first resolve took 3 to 4 minutes on a good line
+
+Say = Callable[[str], None]
+
+
+class MissingToolError(Exception):
+    """A program that is not installed on this machine."""
+
+
+def tool(name: str, *, package: str, purpose: str) -> str:
+    """The path of an installed program.
+
+    Raises:
+        MissingToolError: it is not there; says which Debian package has it.
+    """
+    path = shutil.which(name)
+    if path is None:
+        raise MissingToolError(f"no `{name}` on the PATH, needed to {purpose}: install the Debian package {package}")
+    return path
+
+
+def flink_class_path(cache: pathlib.Path, say: Say) -> list[pathlib.Path]:
+    """The jars of Flink and of Beam's Flink runner, Flink's first: one class path for all three programs.
+
+    Args:
+        cache: the repository's `.cache`.
+        say: shows a line to the person who waits.
+
+    Raises:
+        MissingToolError: they are not in the cache and maven is not installed.
+        ProcessError: maven or pip failed.
+    """
+    folder = cache / "flink"
+    folder.mkdir(parents=True, exist_ok=True)
+    pins = _POM.read_bytes() + "==".join(_FLINK).encode()
+    listing = folder / f"class-path-{hashlib.sha256(pins).hexdigest()[:12]}.txt"
+    with _only_one(folder):
+        jars = _listed(listing)
+        if not jars:
+            mvn = tool("mvn", package="maven", purpose="fetch Beam's Flink runner")
+            flink = folder / "-".join(_FLINK)
+            if not flink.exists():
+                _fetch_flink(flink, say)
+            jars = [jar for pattern in _FLINK_JARS for jar in sorted(flink.glob(f"pyflink/lib/{pattern}"))]
+            jars += _fetch_runner(mvn, folder, say)
+            # Written last: where it exists, all it lists was fetched.
+            listing.write_text("".join(f"{jar.relative_to(folder)}\n" for jar in jars))
+    return jars
+
+
+def _listed(listing: pathlib.Path) -> list[pathlib.Path]:
+    """The jars in the listing; none at all when it, or one of them, is not there."""
+    if not listing.exists():
+        return []
+    jars = [listing.parent / line for line in listing.read_text().splitlines()]
+    return jars if all(jar.exists() for jar in jars) else []
+
+
+def _fetch_flink(target: pathlib.Path, say: Say) -> None:
+    requirement = "==".join(_FLINK)
+    say(f"pip: fetching {requirement} (240 MB) into {target}")
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetching-") as scratch:
+        log, unpacked = pathlib.Path(scratch, "pip.log"), pathlib.Path(scratch, "unpacked")
+        command = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(unpacked), requirement]
+        run_to_end(command, log=log, folder=target.parent, timeout=_TIMEOUT, every_15_s=_still("pip", say))
+        unpacked.rename(target)
+
+
+def _fetch_runner(mvn: str, folder: pathlib.Path, say: Say) -> list[pathlib.Path]:
+    repository = folder / "repository"
+    say(f"mvn: resolving Beam's Flink runner (100 MB, minutes the first time) into {repository}")
+    with tempfile.TemporaryDirectory(dir=folder, prefix="fetching-") as scratch:
+        log, output = pathlib.Path(scratch, "mvn.log"), pathlib.Path(scratch, "class-path.txt")
+        command = [
+            *(mvn, "--batch-mode", "--no-transfer-progress", "--file", str(_POM)),
+            *(f"-Dmaven.repo.local={repository}", "dependency:build-classpath", f"-Dmdep.outputFile={output}"),
+        ]
+        run_to_end(command, log=log, folder=folder, timeout=_TIMEOUT, every_15_s=_still("mvn", say))
+        return [pathlib.Path(jar) for jar in output.read_text().strip().split(":")]
+
+
+def s3_gateway(cache: pathlib.Path, say: Say) -> pathlib.Path:
+    """The program of an S3 server that keeps its objects as files; arguments as in `flink_class_path`.
+
+    Raises:
+        MissingToolError: it is not in the cache and Go is not installed.
+        ProcessError: Go could not build it.
+    """
+    module, version = _GATEWAY
+    folder = cache / "bin"
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / f"versitygw-{version}"
+    with _only_one(folder):
+        if not program.exists():
+            go = tool("go", package="golang-go", purpose="build the S3 server")
+            say(f"go: building versitygw {version} (two minutes) into {program}")
+            with tempfile.TemporaryDirectory(dir=folder, prefix="building-") as scratch:
+                run_to_end(
+                    [go, "install", f"{module}@{version}"],
+                    log=pathlib.Path(scratch, "go.log"),
+                    folder=folder,
+                    env={"GOBIN": scratch},
+                    timeout=_TIMEOUT,
+                    every_15_s=_still("go", say),
+                )
+                pathlib.Path(scratch, "versitygw").rename(program)
+    return program
+
+
+def _still(name: str, say: Say) -> Callable[[float], None]:
+    return lambda seconds: say(f"{name}: still at it after {seconds:.0f} s")
+
+
+@contextlib.contextmanager
+def _only_one(folder: pathlib.Path) -> Iterator[None]:
+    """Let one test run at a time fetch into this folder; the others wait, then find everything there."""
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,190 @@
+"""A real Flink cluster on this machine: a JobManager, a TaskManager, and Beam's job server in front of them."""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+import shlex
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from .places import PYTHON_PATH
+from .processes import free_ports, listens, running, wait_until
+
+SLOTS = 2
+
+# Java 17 closed what Flink 1.19 and its serialisers reach into.
+_OPENED_PACKAGES = (
+    "java.io",
+    "java.lang",
+    "java.lang.reflect",
+    "java.net",
+    "java.nio",
+    "java.text",
+    "java.time",
+    "java.util",
+    "java.util.concurrent",
+    "java.util.concurrent.atomic",
+    "java.util.concurrent.locks",
+    "sun.nio.ch",
+)
+
+_LOG4J = """\
+rootLogger.level = INFO
+rootLogger.appenderRef.console.ref = Console
+appender.console.name = Console
+appender.console.type = CONSOLE
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{HH:mm:ss,SSS} %-5p %c{1} - %m%n
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class FlinkCluster:
+    """A running cluster.
+
+    Attributes:
+        options: the pipeline options that run a job on it.
+        witness: the folder in which its Python workers note what they commit; see witness/sitecustomize.py.
+    """
+
+    options: list[str]
+    witness: pathlib.Path
+
+
+@contextlib.contextmanager
+def flink_cluster(class_path: Sequence[pathlib.Path], *, java: str, folder: pathlib.Path) -> Iterator[FlinkCluster]:
+    """A cluster with `SLOTS` slots for as long as the block lasts.
+
+    The Python code of a job runs in processes that the TaskManager starts through `boot.py`, never in the launcher.
+
+    Args:
+        class_path: Flink and Beam's runner, for the cluster and the job server alike.
+        java: the program, version 11 or 17.
+        folder: an empty folder for the settings, the temporary files and, as `*.log`, the logs.
+
+    Raises:
+        ProcessError: a part of it did not come up.
+    """
+    rpc_port, rest_port, job_port = free_ports(3)
+    temporary, witness = folder / "tmp", folder / "witness"
+    temporary.mkdir()
+    (folder / "conf").mkdir()
+    (folder / "conf" / "config.yaml").write_text(_config(rpc_port, rest_port, temporary))
+    (folder / "conf" / "log4j.properties").write_text(_LOG4J)
+    flink, flink_arguments = "org.apache.flink.runtime", ("--configDir", str(folder / "conf"))
+    programs = {
+        "jobmanager": (f"{flink}.entrypoint.StandaloneSessionClusterEntrypoint", *flink_arguments),
+        "taskmanager": (f"{flink}.taskexecutor.TaskManagerRunner", *flink_arguments),
+        "jobserver": (
+            "org.apache.beam.runners.flink.FlinkJobServerDriver",
+            f"--flink-master=localhost:{rest_port}",
+            "--job-host=localhost",
+            f"--job-port={job_port}",
+            "--artifact-port=0",
+            "--expansion-port=0",
+            f"--artifacts-dir={temporary / 'artifacts'}",
+        ),
+    }
+    jvm = _jvm(java, class_path, folder)
+    with contextlib.ExitStack() as stack:
+
+        def start(name: str) -> Callable[[Callable[[], bool], str], None]:
+            """Start a program; returns what waits for it: until `ready()`, which is described in words."""
+            log = folder / f"{name}.log"
+            process = stack.enter_context(running([*jvm, *programs[name]], log=log, folder=temporary))
+            return lambda ready, words: wait_until(ready, process, what=f"Flink's {name}, to {words}", log=log)
+
+        wait_for_job_manager, wait_for_job_server = start("jobmanager"), start("jobserver")
+        # A TaskManager that finds no JobManager waits ten seconds before it looks again.
+        wait_for_job_manager(lambda: "slots-total" in _overview(rest_port), "answer on its REST port")
+        wait_for_task_manager = start("taskmanager")
+        wait_for_task_manager(lambda: _overview(rest_port).get("slots-available") == SLOTS, f"offer {SLOTS} slots")
+        wait_for_job_server(lambda: listens(job_port), "listen on its port")
+        options = [
+            "--runner=FlinkRunner",
+            f"--job_endpoint=localhost:{job_port}",
+            f"--flink_master=localhost:{rest_port}",
+            f"--parallelism={SLOTS}",
+            "--environment_type=PROCESS",
+            f"--environment_config={json.dumps({'command': str(_boot_program(folder, witness))})}",
+            # Without this every stage of a job starts its Python workers anew.
+            "--environment_cache_millis=60000",
+            f"--sdk_worker_parallelism={SLOTS}",
+        ]
+        yield FlinkCluster(options, witness)
+
+
+def _jvm(java: str, class_path: Sequence[pathlib.Path], folder: pathlib.Path) -> list[str]:
+    return [
+        java,
+        "-Xmx512m",
+        "-XX:+UseSerialGC",
+        *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED_PACKAGES),
+        f"-Djava.io.tmpdir={folder / 'tmp'}",
+        f"-Dlog4j.configurationFile={folder / 'conf' / 'log4j.properties'}",
+        "-cp",
+        ":".join(map(str, class_path)),
+    ]
+
+
+def _config(rpc_port: int, rest_port: int, temporary: pathlib.Path) -> str:
+    """Flink's `config.yaml`.
+
+    The memory sizes are all given because the shell scripts that work them out are not in the wheel.
+    """
+    settings: Mapping[str, str | int] = {
+        "jobmanager.rpc.address": "localhost",
+        "jobmanager.rpc.port": rpc_port,
+        "jobmanager.bind-host": "localhost",
+        "rest.address": "localhost",
+        "rest.bind-address": "localhost",
+        "rest.port": rest_port,
+        "taskmanager.host": "localhost",
+        "taskmanager.bind-host": "localhost",
+        "taskmanager.numberOfTaskSlots": SLOTS,
+        "taskmanager.cpu.cores": 1,
+        "taskmanager.memory.framework.heap.size": "128m",
+        "taskmanager.memory.task.heap.size": "256m",
+        "taskmanager.memory.framework.off-heap.size": "128m",
+        "taskmanager.memory.task.off-heap.size": "64m",
+        "taskmanager.memory.network.min": "64m",
+        "taskmanager.memory.network.max": "64m",
+        "taskmanager.memory.managed.size": "128m",
+        "taskmanager.memory.jvm-metaspace.size": "256m",
+        "taskmanager.memory.jvm-overhead.min": "192m",
+        "taskmanager.memory.jvm-overhead.max": "192m",
+        "restart-strategy.type": "fixed-delay",
+        "restart-strategy.fixed-delay.attempts": 3,
+        "restart-strategy.fixed-delay.delay": "2 s",
+        # The job server sends its class path along with every job; the cluster has it already.
+        "classloader.resolve-order": "parent-first",
+        "io.tmp.dirs": str(temporary),
+        "blob.storage.directory": str(temporary / "blobs"),
+    }
+    return "".join(f"{name}: {json.dumps(value)}\n" for name, value in settings.items())
+
+
+def _boot_program(folder: pathlib.Path, witness: pathlib.Path) -> pathlib.Path:
+    """An executable that runs boot.py with this interpreter: Beam's PROCESS environment takes one word."""
+    # Not the current folder first: it might hold a `pipelines` of its own.
+    variables = {"PYTHONPATH": PYTHON_PATH, "PYTHONSAFEPATH": 1, "WITNESS": witness, "WORKER_LOGS": folder}
+    boot, program = pathlib.Path(__file__).with_name("boot.py"), folder / "boot"
+    program.write_text(
+        "#!/bin/sh\n"
+        + "".join(f"export {name}={shlex.quote(str(value))}\n" for name, value in variables.items())
+        + f'exec {shlex.quote(sys.executable)} {shlex.quote(str(boot))} "$@"\n'
+    )
+    program.chmod(0o755)
+    return program
+
+
+def _overview(rest_port: int) -> dict[str, Any]:
+    """Flink's own count of its TaskManagers, slots and jobs; empty while nobody answers."""
+    try:
+        with urllib.request.urlopen(f"http://localhost:{rest_port}/overview", timeout=5) as answer:
+            return dict(json.load(answer))
+    except OSError:
+        return {}
