@@ -9,6 +9,7 @@ example:
 """
 
 import argparse
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -89,7 +90,8 @@ def _compare(folder: pathlib.Path, drawn: dict[tuple[str, int], dict[int, tuple[
         f"3. compared with what was drawn: {hit} of {len(overlaps)} blocks found with an overlap (IoU) of 0.9 or more,"
         f" {np.mean(overlaps):.3f} on average"
     )
-    print(f"   look at the rows: boxbeam inspect {folder / 'detections'}")
+    program = os.path.relpath(sys.argv[0]) if sys.argv[0].endswith("boxbeam") else "python -m beam_jobs.cli"
+    print(f"   look at the dataset: {program} inspect {folder / 'detections'}")
     return 0 if hit == len(overlaps) else 1
 
 

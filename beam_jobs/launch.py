@@ -54,6 +54,8 @@ def launch(name: str, make_job: Callable[[], Job], args: argparse.Namespace, bea
 
 
 def _work(make_job: Callable[[], Job], args: argparse.Namespace, engine: Engine) -> Work:
+    if not args.output:
+        raise UsageError("--output is empty: give a folder for the results")
     inputs, output = [_absolute(path) for path in args.input], _absolute(args.output)
     remote_files = None
     if any(storage.is_remote(path) for path in (*inputs, output)):

@@ -43,7 +43,8 @@ class Progress:
         if plan.items:
             done = len(plan.sources) - len({piece.source.key for piece in plan.pieces})
             already = f", {done:,} of them done already" if done else ""
-            self.note(f"{len(plan.sources):,} inputs{already}; opening the model")
+            inputs = f"{len(plan.sources):,} input{'s' if len(plan.sources) != 1 else ''}"
+            self.note(f"{inputs}{already}; starting")
 
     def opened(self, seconds: float) -> None:
         """See Observer."""
@@ -125,7 +126,9 @@ class Progress:
 class PlainProgress(Progress):
     """A line every ten seconds."""
 
-    _shown = 0.0
+    def __init__(self, job: str):
+        super().__init__(job)
+        self._shown = self.created
 
     def show(self) -> None:
         """See Progress."""
@@ -157,11 +160,11 @@ class BarProgress(Progress):
         if self._bar is None:
             from tqdm import tqdm
 
-            form = "{desc} {percentage:3.0f}%|{bar}|{postfix}, ETA {remaining}"
+            form = "{desc} {percentage:3.0f}% |{bar}| {unit} · ETA {remaining}"
             self._bar = tqdm(
                 total=self.total_weight, desc=self.job, bar_format=form, leave=False, dynamic_ncols=True, smoothing=0.1
             )
-        self._bar.set_postfix_str(self.words(), refresh=False)
+        self._bar.unit = self.words()
         self._bar.update(min(self.done_weight + self._moving_weight, self.total_weight) - self._bar.n)
 
     def note(self, message: str) -> None:

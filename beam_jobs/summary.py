@@ -32,7 +32,7 @@ def text(work: Work, progress: Progress, result: RunResult) -> str:
     lines = [head, f"  {_inputs_line(manifest.counts)}"]
     others = {name: n for name, n in manifest.counts.items() if name not in (*OUTCOMES, "inputs")}
     if others:
-        lines.append("  " + ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in others.items()))
+        lines.append("  " + ", ".join(counted(n, name.replace("_", " ")) for name, n in others.items()))
     if result.finished.removed_inputs:
         lines.append(
             f"  {result.finished.removed_inputs:,} inputs of the former run are gone or changed: their rows are out"
@@ -51,8 +51,8 @@ def plan_text(work: Work, plan: Plan) -> str:
     lines = [
         f"{work.job.name}: plan for {work.ask.output} (nothing is done)",
         f"  inputs: {_kinds(kinds)} ({_bytes(sum(source.size for source in plan.sources))})",
-        f"  to do:  {_kinds(todo)} ({_bytes(plan.weight)}) in {len(plan.items):,} items",
-        f"  with:   {work.spread.processes} item process(es) of {work.spread.threads} thread(s)",
+        f"  to do:  {_kinds(todo)} ({_bytes(plan.weight)}) in {counted(len(plan.items), 'items')}",
+        f"  with:   {counted(work.spread.processes, 'item processes')}, {counted(work.spread.threads, 'threads')} each",
     ]
     if plan.ignored:
         passed = ", ".join(f"{n:,} {e or 'without extension'}" for e, n in sorted(plan.ignored.items()))
@@ -87,7 +87,7 @@ def write_report(
         "threads": work.spread.threads,
         "seconds": {name: round(value, 3) for name, value in {**seconds, **(result.seconds if result else {})}.items()},
         "this_run": {**progress.statuses, **progress.counts},
-        "per_second": _rates(progress),
+        "per_second": round(rate, 3) if (rate := _rate(progress)) else None,
         "items_by_worker": progress.workers,
         "incidents": progress.incidents,
         "dataset": dict(result.finished.manifest.counts) if result else None,
@@ -112,7 +112,7 @@ def masked(command: Sequence[str]) -> list[str]:
 
 def _inputs_line(counts: Mapping[str, int]) -> str:
     states = ", ".join(f"{counts[status]:,} {status}" for status in OUTCOMES)
-    return f"{counts['inputs']:,} inputs: {states}"
+    return f"{counted(counts['inputs'], 'inputs')}: {states}"
 
 
 def _failure_lines(failed: list[Outcome]) -> list[str]:
@@ -129,20 +129,29 @@ def _failure(outcome: Outcome) -> dict[str, object]:
     return {"input": str(outcome.piece), "error": outcome.error}
 
 
-def _rates(progress: Progress) -> dict[str, float]:
-    seconds = progress.work_seconds
-    return {name: round(n / seconds, 2) for name, n in progress.units.items()} if seconds else {}
+def _rate(progress: Progress) -> float | None:
+    """Images, frames and records a second, all together: they went through the same threads."""
+    total, seconds = sum(progress.units.values()), progress.work_seconds
+    return total / seconds if total and seconds else None
 
 
 def _speed(progress: Progress) -> str:
-    rates = ", ".join(f"{rate:,.1f} {name}/s" for name, rate in _rates(progress).items())
-    if not rates or progress.first_opened is None:
+    rate = _rate(progress)
+    if rate is None or progress.first_opened is None:
         return ""
-    return f"{rates}; start-up {progress.first_opened - progress.created:.1f} s apart"
+    start_up = progress.first_opened - progress.created
+    return f"{rate:,.1f} {' and '.join(progress.units)}/s; start-up {start_up:.1f} s apart"
+
+
+def counted(count: int, things: str) -> str:
+    """ "1 image", "2,000 images": a number and the plural of what it counts."""
+    if count == 1:
+        things = things.removesuffix("es") if things.endswith("sses") else things.removesuffix("s")
+    return f"{count:,} {things}"
 
 
 def _kinds(kinds: Mapping[str, int]) -> str:
-    return ", ".join(f"{n:,} {kind}{'s' if n != 1 else ''}" for kind, n in sorted(kinds.items())) or "nothing"
+    return ", ".join(counted(n, f"{kind}s") for kind, n in sorted(kinds.items())) or "nothing"
 
 
 def _bytes(size: float) -> str:

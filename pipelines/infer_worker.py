@@ -124,7 +124,7 @@ class InferWorker:
         blank = FrameRow(source.key, storage.printable(source.uri), "video")
         position = 0
         try:
-            with reading(source.uri), storage.local_copy(source.uri) as path:
+            with reading(source.uri), storage.local_copy(source.uri) as path, _naming_no(path):
                 for frame in prefetch(lambda: read_video(path), self._decoders, _FRAMES_AHEAD):
                     row = blank._replace(timestamp_us=frame.timestamp_us)
                     if isinstance(frame, VideoDamage):
@@ -186,6 +186,15 @@ def reading(uri: str) -> Iterator[None]:
 def frame_error(error: InputError) -> FrameError:
     """An error about an input, as a row tells it."""
     return FrameError(error.stage, type(error).__name__, str(error))
+
+
+@contextlib.contextmanager
+def _naming_no(path: str) -> Iterator[None]:
+    """Take the path off the front of errors: the row names the input, and the path may be a temporary copy's."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(str(error).removeprefix(f"{path}: ")) from error
 
 
 def _sized(row: FrameRow, image: Image) -> FrameRow:
