@@ -1,26 +1,20 @@
 """Videos: every frame of one local file, in order of output, just as a single ffmpeg decoder gives them."""
 
 import collections
-import contextlib
-import dataclasses
 import os
 import re
-import stat
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import av
 import numpy as np
 import numpy.typing as npt
-from av.codec.context import ThreadType
-from av.container import InputContainer
-from av.sidedata.sidedata import SideData
-from av.stream import Disposition
-from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from od_core.errors import VideoError
+from od_core.video_file import OpenVideo, open_video, sentence_end, video_streams
+from od_core.video_pixels import RgbConverter
 
 VIDEO_EXTENSIONS = frozenset(
     f".{ending}"
@@ -35,20 +29,11 @@ VIDEO_EXTENSIONS = frozenset(
 MAX_PIXELS = 8192 * 8192
 """Twice the 36 million pixels that the top levels of HEVC and AV1 allow for 8K; such a frame takes 200 MB as RGB."""
 
-# Demuxers of self-contained files. The others follow references (HLS, concat, SDP), take text for pictures, or number
-# files on their own.
-_CONTAINERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,gif,apng,h264,hevc,m4v,mpegvideo,ivf,mjpeg,"
-    "yuv4mpegpipe,dv,rm,obu,av1,vc1,nut,swf,wtv"
-)
-_TIMEOUT_SECONDS = 10.0
-_GENERATE_TIMES = 1  # AVFMT_FLAG_GENPTS in libavformat/avformat.h
 # H.264 keeps at most 16 reference pictures, so this many packets after a keyframe none of them is older than it.
 _PACKETS_OF_OLD_REFERENCES = 32
 # More packets than any decoder takes before it gives the frame of the first.
 _MAX_DELAY = 256
 _OVER_LIMIT = re.compile(r"Picture size (\d+)x(\d+) exceeds specified max pixel count")
-_FILE_KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISCHR, "a device"))
 
 
 class VideoFrame(NamedTuple):
@@ -125,9 +110,9 @@ def read_video(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
         VideoError: the file cannot be opened or read, is not a video, has no video stream or not one decodable frame,
             or has frames of more than max_pixels.
     """
-    with _open_video(path, max_pixels) as video:
+    with open_video(path, max_pixels) as video:
         damage = _DamageReport(video.time_base)
-        converter = _RgbConverter()
+        converter = RgbConverter(video.name)
         index = 0
         for packet in _decoded_packets(video):
             if packet.complaint:
@@ -155,7 +140,7 @@ def describe_video(path: str | os.PathLike[str]) -> VideoInfo:
     Raises:
         VideoError: as read_video does.
     """
-    with _open_video(path, MAX_PIXELS) as video:
+    with open_video(path, MAX_PIXELS) as video:
         reason = None
         for packet in _decoded_packets(video):
             reason = reason or packet.complaint
@@ -177,7 +162,7 @@ def describe_video(path: str | os.PathLike[str]) -> VideoInfo:
             duration_us=video.container.duration if duration_us is None else duration_us,
             declared_frames=video.stream.frames or None,
             size_bytes=video.size_bytes,
-            video_streams=len(_video_streams(video.container)),
+            video_streams=len(video_streams(video.container)),
         )
 
 
@@ -197,128 +182,12 @@ class _DecodedPacket(NamedTuple):
     complaint: str | None
 
 
-@dataclasses.dataclass(frozen=True)
-class _OpenVideo:
-    """A container confined to its file, and its video stream with the decoder set up."""
-
-    name: str
-    size_bytes: int
-    max_pixels: int
-    container: InputContainer
-    stream: VideoStream
-    time_base: Fraction
-
-    @property
-    def codec(self) -> str:
-        return self.stream.codec_context.codec.canonical_name
-
-
-@contextlib.contextmanager
-def _open_video(path: str | os.PathLike[str], max_pixels: int) -> Iterator[_OpenVideo]:
-    """Open a video so that ffmpeg can reach no other file; closed when the block is left."""
-    name = os.fspath(path)
-    _hear_ffmpeg()
-    descriptor = _open_regular_file(name)
-    try:
-        size_bytes = os.fstat(descriptor).st_size
-        container = _open_container(name, descriptor)
-    finally:
-        os.close(descriptor)  # ffmpeg has its own duplicate
-    with container:
-        # PyAV sets this flag, which invents wrong times for AVI, MPEG-PS, raw and packed streams.
-        container.flags &= ~_GENERATE_TIMES
-        streams = _video_streams(container)
-        if not streams:
-            raise VideoError(f"{name}: holds no video; {_stream_list(container)}.")
-        stream = streams[0]
-        decoder = stream.codec_context
-        if decoder is None or stream.time_base is None:
-            raise VideoError(f"{name}: ffmpeg has no decoder for its video stream.")
-        # With threads, the decoder drops the last frames of damaged files, and not always the same ones.
-        decoder.thread_type = ThreadType.NONE
-        decoder.thread_count = 1
-        decoder.copy_opaque = True
-        # The decoder sees sizes rounded up to whole blocks; its limit is there to save the memory for absurd ones.
-        decoder.options = {"max_pixels": str(2 * max_pixels + 65536)}
-        if decoder.name == "h264":
-            # Without it, streams that do not declare how they reorder frames lose one at the start.
-            decoder.options |= {"strict": "1"}
-        yield _OpenVideo(name, size_bytes, max_pixels, container, stream, stream.time_base)
-
-
-def _hear_ffmpeg() -> None:
-    """Let ffmpeg's errors come through av.logging, where Capture() takes those of the calling thread alone."""
-    level = av.logging.get_level()
-    if level is None or level < av.logging.ERROR:
-        av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)  # what repeats another thread's line would be skipped as well
-
-
-def _open_regular_file(name: str) -> int:
-    """A descriptor of the file; VideoError for all that is not a regular file with something in it."""
-    try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # opening a named pipe could block
-    except OSError as error:
-        raise VideoError(f"{name}: cannot be opened: {error.strerror}.") from error
-    status = os.fstat(descriptor)
-    if stat.S_ISREG(status.st_mode) and status.st_size:
-        return descriptor
-    os.close(descriptor)
-    if stat.S_ISREG(status.st_mode):
-        raise VideoError(f"{name}: is an empty file; expected a video.")
-    kind = next((kind for is_kind, kind in _FILE_KINDS if is_kind(status.st_mode)), "no regular file")
-    raise VideoError(f"{name}: is {kind}; expected a regular file with a video in it.")
-
-
-def _open_container(name: str, descriptor: int) -> InputContainer:
-    # Both whitelists are needed: with either one alone, some playlists get in.
-    options = {"fd": str(descriptor), "protocol_whitelist": "fd", "format_whitelist": _CONTAINERS}
-    timeout = (_TIMEOUT_SECONDS, _TIMEOUT_SECONDS)
-    with av.logging.Capture() as log:
-        try:
-            # Titles and the like are not used, and old files have them in other encodings than UTF-8.
-            return av.open("fd:", "r", options=options, timeout=timeout, metadata_errors="replace")
-        except av.FFmpegError as error:
-            if isinstance(error, MemoryError):
-                raise
-            raise VideoError(_why_not_opened(name, log, error)) from error
-
-
-def _why_not_opened(name: str, log: list[tuple[int, str, str]], error: av.FFmpegError) -> str:
-    """ffmpeg's refusal of a file, in words."""
-    refused = next((demuxer for _, demuxer, line in log if "not on whitelist" in line), None)
-    if any("m3u8/hls" in line for _, _, line in log):  # all that it says of a playlist without a playlist's ending
-        refused = "hls"
-    if refused in ("hls", "concat", "sdp"):
-        return f"{name}: is a playlist ({refused}), which only names other files; give the video files themselves."
-    if refused is not None:
-        kind = "a picture, or pictures without a container" if refused.endswith("_pipe") else "something else"
-        return f"{name}: expected a video, got {kind} (ffmpeg calls the format {refused})."
-    reason = _sentence_end(log[-1][2] if log else str(error.strerror))
-    return f"{name}: is no video that ffmpeg knows, or it is damaged or cut off: {reason}"
-
-
-def _video_streams(container: InputContainer) -> list[VideoStream]:
-    """The streams that are moving pictures: the cover of a song is an attached one."""
-    return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
-
-
-def _stream_list(container: InputContainer) -> str:
-    kinds = ["a cover picture" if stream.type == "video" else stream.type for stream in container.streams]
-    return f"its streams are: {', '.join(kinds)}" if kinds else "it has no streams at all"
-
-
-def _sentence_end(line: str) -> str:
-    """A line of ffmpeg's log, to end a sentence with."""
-    return line.strip().rstrip(".") + "."
-
-
-def _no_frame(video: _OpenVideo, reason: str | None) -> str:
+def _no_frame(video: OpenVideo, reason: str | None) -> str:
     reason = reason or "The stream is empty."
     return f"{video.name}: not one frame of its {video.codec} video could be decoded. {reason}"
 
 
-def _over_limit(video: _OpenVideo, width: int, height: int) -> str:
+def _over_limit(video: OpenVideo, width: int, height: int) -> str:
     return (
         f"{video.name}: has frames of {width}x{height}, {width * height} pixels; the limit is {video.max_pixels}."
         " Scale the video down, or raise the limit."
@@ -333,7 +202,7 @@ def _microseconds(time: int | None, unit: Fraction) -> int | None:
     return (2 * numerator + denominator) // (2 * denominator)
 
 
-def _decoded_packets(video: _OpenVideo) -> Iterator[_DecodedPacket]:
+def _decoded_packets(video: OpenVideo) -> Iterator[_DecodedPacket]:
     """Every packet of the stream through the decoder, and at the end, as if of one more packet, what it held back."""
     since_keyframe = 0
     for ordinal, (packet, complaint) in enumerate(_packets(video)):
@@ -349,7 +218,7 @@ def _decoded_packets(video: _OpenVideo) -> Iterator[_DecodedPacket]:
         yield _DecodedPacket(tag, frames, complaint)
 
 
-def _packets(video: _OpenVideo) -> Iterator[tuple["av.Packet[VideoStream] | None", str | None]]:
+def _packets(video: OpenVideo) -> Iterator[tuple["av.Packet[VideoStream] | None", str | None]]:
     """Every packet of the stream, and then None, each with what is wrong with the file there."""
     source = video.container.demux(video.stream)
     is_transport_stream = video.container.format.name == "mpegts"
@@ -371,7 +240,7 @@ def _packets(video: _OpenVideo) -> Iterator[tuple["av.Packet[VideoStream] | None
 
 
 def _next_packet(
-    video: _OpenVideo, source: Iterator["av.Packet[VideoStream]"]
+    video: OpenVideo, source: Iterator["av.Packet[VideoStream]"]
 ) -> tuple["av.Packet[VideoStream] | None", str | None]:
     """The next packet, None at the end, and what is wrong with the file there."""
     demuxer = video.container.format.name
@@ -384,15 +253,15 @@ def _next_packet(
         except av.FFmpegError as error:
             if isinstance(error, MemoryError):
                 raise
-            raise VideoError(f"{video.name}: cannot be read on: {_sentence_end(str(error.strerror))}") from error
+            raise VideoError(f"{video.name}: cannot be read on: {sentence_end(str(error.strerror))}") from error
     # Parsers write here too, but what they dislike the decoder will name as well; other streams are not our concern.
     lines = [line for level, author, line in log if level <= av.logging.ERROR and author == demuxer]
     if packet is None and _is_cut_off(video):
         lines.append("its index names frames beyond its end")
-    return packet, f"The file is damaged or cut off here: {_sentence_end(lines[0])}" if lines else None
+    return packet, f"The file is damaged or cut off here: {sentence_end(lines[0])}" if lines else None
 
 
-def _is_cut_off(video: _OpenVideo) -> bool:
+def _is_cut_off(video: OpenVideo) -> bool:
     """Whether the file is shorter than its index says: ffmpeg takes that for a normal end if it falls between packets.
 
     Only MP4 and its kin are asked: their index alone lists every packet with its place.
@@ -404,7 +273,7 @@ def _is_cut_off(video: _OpenVideo) -> bool:
 
 
 def _decode(
-    video: _OpenVideo, packet: "av.Packet[VideoStream] | None", tag: _Tag, *, is_after_keyframe: bool
+    video: OpenVideo, packet: "av.Packet[VideoStream] | None", tag: _Tag, *, is_after_keyframe: bool
 ) -> tuple[list[av.VideoFrame], str | None]:
     """Frames that the decoder gives for a packet (for None: all that it held back), and what it complains of."""
     frames: list[av.VideoFrame] = []
@@ -428,7 +297,7 @@ def _decode(
         # Where a video was cut or joined at a keyframe, the next packets still strike older references off the list.
         lines = [line for line in lines if not line.startswith("mmco: unref short failure")]
     reason = next(iter(lines), failure)
-    return frames, f"The {video.codec} data are damaged here: {_sentence_end(reason)}" if reason else None
+    return frames, f"The {video.codec} data are damaged here: {sentence_end(reason)}" if reason else None
 
 
 class _DamageReport:
@@ -473,37 +342,3 @@ class _DamageReport:
         self._is_open = True
         tag, complaint = due[0]
         return VideoDamage(self._last_good, _microseconds(tag.pts, self._time_base), complaint)
-
-
-class _RgbConverter:
-    """Makes RGB arrays of frames; keeps what setting up the conversion of like frames costs."""
-
-    def __init__(self) -> None:
-        self._to_bgr = VideoReformatter()
-        self._to_rgb = VideoReformatter()
-
-    def upright_rgb(self, frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
-        """The frame as uint8 (H, W, 3) RGB, with the very numbers that OpenCV gives.
-
-        OpenCV has ffmpeg make BGR. Straight to RGB, ffmpeg reckons 10-bit pictures and those of odd height otherwise,
-        by up to 12; the common ones are the same. It swaps channels in a tenth of the time that NumPy takes.
-        """
-        if frame.format.name not in ("yuv420p", "yuvj420p") or frame.height % 2:
-            frame = self._to_bgr.reformat(frame, format="bgr24", interpolation=Interpolation.BICUBIC, threads=1)
-        rgb = self._to_rgb.reformat(frame, format="rgb24", interpolation=Interpolation.BICUBIC, threads=1)
-        image = rgb.to_ndarray()
-        matrix = rgb.side_data.get("DISPLAYMATRIX")
-        if isinstance(matrix, SideData):
-            a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32, count=5).tolist()
-            image = _upright(image, a, b, c, d)
-        return np.ascontiguousarray(image, np.uint8)
-
-
-def _upright(image: npt.NDArray[Any], a: int, b: int, c: int, d: int) -> npt.NDArray[Any]:
-    """Turn and mirror an (H, W, 3) image as a display matrix says: pixel (x, y) goes to (ax + cy, bx + dy).
-
-    Other angles than quarter turns are taken for the nearest one.
-    """
-    if abs(a) < abs(b):
-        image, a, d = image.transpose(1, 0, 2), c, b
-    return image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
