@@ -6,13 +6,14 @@ import hashlib
 import json
 import os
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from od_core.schemas import DETECTIONS, DETECTIONS_VERSION, STATUSES, detections_of
+from od_core.schemas import DETECTIONS, DETECTIONS_VERSION, KINDS, STATUSES, detections_of
 
 _MOST_PROBLEMS = 20
 
@@ -64,7 +65,7 @@ def check_detections(path: str | os.PathLike[str]) -> DetectionsReport:
     for file in files:
         try:
             _check_file(file, report, keys)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError) as error:
             report.add_problem(f"{file.name}: not a readable Parquet file ({error})")
     report.files, report.keys = len(files), len(keys)
     return report
@@ -78,26 +79,39 @@ def _files_of(folder: pathlib.Path, report: DetectionsReport) -> list[pathlib.Pa
         report.add_problem(f"{folder.name}/manifest.json is missing: the dataset is not finished; repeat its command")
         return present
     try:
-        entries = {entry["name"]: entry for entry in json.loads(manifest.read_text(encoding="utf-8"))["files"]}
+        listed = json.loads(manifest.read_text(encoding="utf-8"))["files"]
+        entries = {str(entry["name"]): (entry["rows"], entry["sha256"]) for entry in listed}
     except (ValueError, KeyError, TypeError) as error:
         report.add_problem(f"manifest.json: cannot be understood ({error!r})")
         return present
-    for name, entry in entries.items():
-        if not (folder / name).exists():
+    for name, (rows, sha256) in entries.items():
+        if not (folder / name).is_file():
             report.add_problem(f"{name}: named by the manifest, but missing")
-        elif _sha256(folder / name) != entry["sha256"]:
+        elif _sha256(folder / name) != sha256:
             report.add_problem(f"{name}: its bytes are not those the manifest names (SHA-256 differs)")
+        elif (found := _rows_in(folder / name)) not in (None, rows):
+            report.add_problem(f"{name}: has {found} rows, where the manifest says {rows}")
     for file in present:
         if file.name not in entries:
             report.add_problem(f"{file.name}: not in the manifest, yet a reader of *.parquet would count its rows")
-    return [folder / name for name in entries if (folder / name).exists()]
+    return [folder / name for name in entries if (folder / name).is_file()]
+
+
+def _rows_in(file: pathlib.Path) -> int | None:
+    try:
+        return int(pq.read_metadata(file).num_rows)
+    except (pa.ArrowException, OSError):
+        return None  # _check_file says why
 
 
 def _check_file(file: pathlib.Path, report: DetectionsReport, keys: set[str]) -> None:
     with pq.ParquetFile(file) as parquet:
-        version = (parquet.metadata.metadata or {}).get(b"boxbeam.schema", b"").decode()
+        metadata = parquet.metadata.metadata or {}
+        version = metadata.get(b"boxbeam.schema", b"").decode(errors="replace")
         if version != DETECTIONS_VERSION:
             report.add_problem(f"{file.name}: schema is {version or 'not named'}, expected {DETECTIONS_VERSION}")
+        if not _is_json(metadata.get(b"boxbeam.provenance", b"")):
+            report.add_problem(f"{file.name}: says not where its rows come from (boxbeam.provenance, a JSON text)")
         schema = parquet.schema_arrow
         wrong = [
             f"{field.name} ({'missing' if schema.get_field_index(field.name) < 0 else schema.field(field.name).type})"
@@ -118,17 +132,8 @@ def _check_rows(name: str, table: pa.Table, report: DetectionsReport) -> None:
     report.rows += table.num_rows
     for column, counter in report.rows_by.items():
         for value in pc.value_counts(table.column(column)).to_pylist():
-            counter[value["values"]] += value["counts"]
-    if unknown := set(pc.unique(table.column("status")).to_pylist()) - set(STATUSES):
-        report.add_problem(f"{name}: unknown status {', '.join(map(repr, sorted(map(str, unknown))))}")
-    failed = pc.equal(table.column("status"), "failed")
-    for rule, broken in (
-        (
-            "a failed row must have an error, a done one must not",
-            pc.not_equal(failed, table.column("error").is_valid()),
-        ),
-        ("a failed row must have no detections (null)", pc.equal(failed, table.column("detections").is_valid())),
-    ):
+            counter[value["values"] or "(null)"] += value["counts"]
+    for rule, broken in _rules(table):
         if (first := pc.index(broken, True).as_py()) >= 0:
             report.add_problem(f"{name}: row {before + first}: {rule}")
     _count_labels(table, report)
@@ -147,6 +152,41 @@ def _check_rows(name: str, table: pa.Table, report: DetectionsReport) -> None:
             worst = int(np.argmax((one.boxes[:, :2] > one.boxes[:, 2:]).any(axis=1)))
             report.add_problem(f"{name}: row {before + index}: detection {worst} has its minimum above its maximum")
             break
+
+
+def _rules(table: pa.Table) -> Iterator[tuple[str, pa.ChunkedArray]]:
+    """What must not be, in words, and which rows are so; a null there counts as no."""
+    column = {field.name: table.column(field.name) for field in DETECTIONS}
+    missing = {name: values.is_null() for name, values in column.items()}
+    for field in DETECTIONS:
+        if not field.nullable:
+            yield f"{field.name} must not be null", missing[field.name]
+    for name, known in (("kind", KINDS), ("status", STATUSES)):
+        unknown = pc.and_not(column[name].is_valid(), pc.is_in(column[name], pa.array(known)))
+        yield f"{name} must be {' or '.join(known)}", unknown
+    failed, done = (pc.equal(column["status"], status) for status in ("failed", "done"))
+    yield "a failed row must have an error", pc.and_(failed, missing["error"])
+    yield "a done row must have no error (null)", pc.and_not(done, missing["error"])
+    yield "a failed row must have no detections (null)", pc.and_not(failed, missing["detections"])
+    yield "a done row must have a list of detections, empty if nothing was found", pc.and_(done, missing["detections"])
+    for name in ("frame_index", "width", "height"):
+        yield f"a done row must have a {name}", pc.and_(done, missing[name])
+    for name, lowest in (("frame_index", 0), ("record_index", 0), ("width", 1), ("height", 1)):
+        yield f"{name} must be at least {lowest}", pc.less(column[name], lowest)
+    for name, kind in (("record_index", "record"), ("timestamp_us", "video")):
+        yield f"{name} is for a {kind} only", pc.and_not(pc.not_equal(column["kind"], kind), missing[name])
+    is_record = pc.equal(column["kind"], "record")
+    yield "a done record must have a record_index", pc.and_(pc.and_(done, is_record), missing["record_index"])
+    other = pc.and_(pc.not_equal(column["kind"], "video"), pc.not_equal(column["frame_index"], 0))
+    yield "frame_index must be 0 where it is not a video", other
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _count_labels(table: pa.Table, report: DetectionsReport) -> None:

@@ -12,9 +12,10 @@
         DetectError      the model failed on this image
       StorageError       reading or writing failed for a reason that would stop every item: disk full, no permission
       ItemError          an item of work that crashed, hung or outgrew its memory
-      RunStoppedError        the user or the system asked the run to stop
+      TooManyFailedError more inputs failed than the run may take
+      RunStoppedError    the user or the system asked the run to stop
 
-`UsageError` and `StorageError` end a run; `InputError` and `ItemError` become failed rows.
+`UsageError`, `StorageError` and `TooManyFailedError` end a run; `InputError` and `ItemError` become failed rows.
 Messages are one paragraph for a person: what was expected, what was found, where, and the way out.
 """
 
@@ -75,6 +76,10 @@ class StorageError(BoxbeamError):
 
 class ItemError(BoxbeamError):
     """An item of work that crashed, hung or outgrew its memory."""
+
+
+class TooManyFailedError(BoxbeamError):
+    """More inputs failed than the run may take."""
 
 
 class RunStoppedError(BoxbeamError):

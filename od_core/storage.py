@@ -9,6 +9,7 @@ uploaded to the final name elsewhere (object stores show an object only when it 
 
 import contextlib
 import errno
+import fnmatch
 import os
 import pathlib
 import posixpath
@@ -53,6 +54,9 @@ class RemoteFiles(Protocol):
         """Delete files."""
 
 
+# What the kernel answers for a path at which there is no file: also a link that leads to itself, a name too long.
+_NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+
 join = posixpath.join  # right for local paths and for URIs
 
 _remote: RemoteFiles | None = None
@@ -87,11 +91,13 @@ def stat(path: str) -> FileInfo | None:
         return _remote_files(path).stat(path)
     try:
         status = os.stat(local_path(path))
-    except (FileNotFoundError, NotADirectoryError):
+    except ValueError:  # a NUL character: no file can have it in its name
         return None
     except OSError as error:
+        if error.errno in _NO_SUCH_FILE:
+            return None
         raise StorageError(f"{path}: cannot be read ({error.strerror})") from error
-    if os.path.isdir(local_path(path)):
+    if statfile.S_ISDIR(status.st_mode):
         return None
     return FileInfo(path, status.st_size, status.st_mtime_ns // 1_000_000)
 
@@ -106,7 +112,8 @@ def is_folder(path: str) -> bool:
 def walk(folder: str) -> Iterator[FileInfo]:
     """Every visible file below a folder (names that begin with a dot are left out), in no promised order.
 
-    Links to folders are followed once: a loop ends where it closes.
+    Every folder is walked once, so a loop of links ends where it closes. Links to folders come last, in order of their
+    names: under which path the files of a folder are found does not depend on the order of a directory on disk.
     """
     if is_remote(folder):
         prefix = folder.rstrip("/") + "/"
@@ -115,8 +122,11 @@ def walk(folder: str) -> Iterator[FileInfo]:
                 yield info
         return
     seen: set[tuple[int, int]] = set()
-    pending = [local_path(folder)]
-    while pending:
+    pending, links = [local_path(folder)], []
+    while pending or links:
+        if not pending:
+            links.sort(reverse=True)
+            pending.append(links.pop())
         here = pending.pop()
         try:
             status = os.stat(here)
@@ -127,15 +137,13 @@ def walk(folder: str) -> Iterator[FileInfo]:
                 for entry in entries:
                     if entry.name.startswith("."):
                         continue
-                    if entry.is_dir():
+                    if entry.is_dir(follow_symlinks=False):
                         pending.append(entry.path)
+                    elif entry.is_symlink() and os.path.isdir(entry.path):
+                        links.append(entry.path)
                     else:
-                        # A dangling link has no size; it is listed all the same and fails as an input, by name.
-                        with contextlib.suppress(FileNotFoundError):
-                            status = entry.stat()
-                            yield FileInfo(entry.path, status.st_size, status.st_mtime_ns // 1_000_000)
-                            continue
-                        yield FileInfo(entry.path, 0, 0)
+                        # A link to nothing has no size; it is listed all the same and fails as an input, by name.
+                        yield stat(entry.path) or FileInfo(entry.path, 0, 0)
         except OSError as error:
             raise StorageError(f"{here}: this folder cannot be read ({error.strerror})") from error
 
@@ -155,12 +163,14 @@ def glob(pattern: str) -> tuple[str, list[FileInfo]]:
 
     `*` and `?` stay within a folder name, `**` crosses folders, `[ab]` is one of a set.
     """
+    if not is_remote(pattern):
+        pattern = local_path(pattern)
     parts = pattern.split("/")
     fixed = next(i for i, part in enumerate(parts) if has_wildcard(part))
     folder = "/".join(parts[:fixed]) or ("/" if pattern.startswith("/") else ".")
     if not is_folder(folder):
         return folder, []
-    below = re.compile(_glob_regex("/".join(parts[fixed:])))
+    below = re.compile(_glob_regex("/".join(parts[fixed:])), re.DOTALL)
     prefix = folder.rstrip("/") + "/"
     return folder, [info for info in walk(folder) if below.fullmatch(info.path[len(prefix) :])]
 
@@ -172,13 +182,15 @@ def has_wildcard(path: str) -> bool:
 
 def _glob_regex(pattern: str) -> str:
     translations = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    tokens = re.findall(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|.", pattern, re.DOTALL)
-    return "".join(
-        translations.get(token)
-        or ("[" + token[1:-1].replace("!", "^", 1) + "]" if len(token) > 1 and token[1] == "!" else None)
-        or (token if len(token) > 1 else re.escape(token))
-        for token in tokens
-    )
+    tokens = re.findall(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]/]*\]|.", pattern, re.DOTALL)
+    return "".join(translations.get(token) or _one_of(token) for token in tokens)
+
+
+def _one_of(token: str) -> str:
+    """A set in brackets, or a character that stands for itself, as a regular expression; neither crosses folders."""
+    if len(token) == 1:
+        return re.escape(token)
+    return "(?!/)" + fnmatch.translate(token).removeprefix("(?s:")[:-3]  # less its closing `)\\Z`
 
 
 def open_input(path: str) -> BinaryIO:
@@ -189,7 +201,8 @@ def open_input(path: str) -> BinaryIO:
     """
     if is_remote(path):
         return _remote_files(path).open(path)
-    descriptor = os.open(local_path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(local_path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not statfile.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a regular file", path)

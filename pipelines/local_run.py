@@ -6,7 +6,7 @@ DoFns are pickled and unpickled even there, so they cannot hold the launcher's o
 import contextlib
 from collections.abc import Callable, Iterator
 
-from od_core.errors import BoxbeamError, StorageError
+from od_core.errors import BoxbeamError, TooManyFailedError
 from pipelines.items import ItemReport
 from pipelines.observer import Observer
 from pipelines.plan import Plan
@@ -34,10 +34,6 @@ class LocalRun:
         self.error = self.error or error
         for stop in self._stops:
             stop(self.error)
-
-
-class TooManyFailedError(StorageError):
-    """More inputs failed than the run may take."""
 
 
 class _Judge:

@@ -23,7 +23,7 @@ from pipelines import executor, local_run
 from pipelines.dataset import Dataset, refuse_other_use
 from pipelines.executor import Work
 from pipelines.finalize import Finished, finalize
-from pipelines.local_run import LocalRun, TooManyFailedError, share_exceeded
+from pipelines.local_run import LocalRun, share_exceeded
 from pipelines.lock import locked
 from pipelines.observer import Observer
 from pipelines.plan import Plan, make_plan, write_inventory
@@ -39,12 +39,14 @@ class RunResult:
     Attributes:
         finished: the dataset as it now is.
         planned_inputs: pieces this run had to do; -1 where only the workers know.
-        seconds: wall time of planning, running and finalizing.
+        seconds: wall time of planning and running, and of finalizing.
+        too_many_failed: the dataset is finished, but more of its inputs failed than were allowed to.
     """
 
     finished: Finished
     planned_inputs: int
     seconds: Mapping[str, float]
+    too_many_failed: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,12 +82,8 @@ def run(work: Work, engine: Engine, observer: Observer, *, max_failed_ratio: flo
         finished = finalize(work.job, work.ask)
         seconds = {"run": executed - started, "finalize": time.monotonic() - executed}
     counts = finished.manifest.counts
-    if share_exceeded(counts["failed"], counts["inputs"], max_failed_ratio):
-        raise TooManyFailedError(
-            f"{counts['failed']} of {counts['inputs']} inputs failed, more than --max_failed_ratio {max_failed_ratio:g}"
-            f" allows; the rows are in {work.ask.output} all the same"
-        )
-    return RunResult(finished, planned, seconds)
+    exceeded = share_exceeded(counts["failed"], counts["inputs"], max_failed_ratio)
+    return RunResult(finished, planned, seconds, exceeded)
 
 
 def _execute(work: Work, engine: Engine, observer: Observer, dataset: Dataset, max_failed_ratio: float) -> int:
