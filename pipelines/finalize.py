@@ -137,17 +137,16 @@ def _slices(path: str, outcomes: Sequence[Outcome], taken: set[int]) -> Iterator
 
 
 def _refuse_gaps(wanted: Sequence[Identity], outcomes: Iterable[Outcome], output: str) -> None:
-    spans: dict[Identity, Spans] = collections.defaultdict(list)
-    wholes: dict[Identity, Piece] = {}
+    complete: set[Identity] = set()
+    spans: dict[Piece, Spans] = collections.defaultdict(list)
     for outcome in outcomes:
-        source, start, stop, _ = outcome.piece
-        spans[source.identity].append((start, stop))
-        wholes[source.identity] = outcome.piece._replace(start=0, stop=outcome.piece.total)
-    gaps = [
-        identity[0]
-        for identity in wanted
-        if identity not in wholes or any(uncovered(wholes[identity], spans[identity]))
-    ]
+        source, start, stop, total = outcome.piece
+        if start == 0 and stop == total:
+            complete.add(source.identity)
+        else:
+            spans[Piece(source, 0, total, total)].append((start, stop))
+    complete.update(whole.source.identity for whole, taken in spans.items() if not any(uncovered(whole, taken)))
+    gaps = [identity[0] for identity in wanted if identity not in complete]
     if gaps:
         more = f" and {len(gaps) - 1} more" if len(gaps) > 1 else ""
         raise StorageError(
@@ -185,14 +184,14 @@ def _write_data_file(path: str, job: Job, provenance: Mapping[str, object], rows
     with storage.commit(path) as temporary:
         writer = RowWriter(temporary, job.schema, metadata(job, provenance))
         try:
-            for one in rows:
-                file = files.pop(one.path, None) or RowFile(one.path)
-                files[one.path] = file
+            for neighbours in _neighbours(rows):
+                first, last = neighbours[0], neighbours[-1]
+                file = files.pop(first.path, None) or RowFile(first.path)
+                files[first.path] = file
                 if len(files) > _OPEN_FILES:
                     files.popitem(last=False)[1].close()
-                for table in file.rows(one.first_row, one.first_row + one.outcome.rows):
-                    writer.write(table.cast(job.schema))
-                writer.finish(one.outcome.piece, one.outcome.status, one.outcome.counts, one.outcome.error)
+                tables = file.rows(first.first_row, last.first_row + last.outcome.rows)
+                writer.extend((table.cast(job.schema) for table in tables), [one.outcome for one in neighbours])
             writer.close()
         except BaseException:
             writer.abandon()
@@ -207,6 +206,20 @@ def _write_data_file(path: str, job: Job, provenance: Mapping[str, object], rows
             sha256=_sha256(temporary),
             inputs=len(rows),
         )
+
+
+def _neighbours(rows: Iterable[_Slice]) -> Iterator[list[_Slice]]:
+    """Slices that follow each other in one file, taken together: they are read in one go."""
+    together: list[_Slice] = []
+    for one in rows:
+        if together:
+            last = together[-1]
+            if one.path != last.path or one.first_row != last.first_row + last.outcome.rows:
+                yield together
+                together = []
+        together.append(one)
+    if together:
+        yield together
 
 
 def _sha256(path: pathlib.Path) -> str:

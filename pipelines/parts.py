@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -60,6 +60,15 @@ class RowWriter:
     ) -> None:
         """The rows since the last `finish` are those of `piece`; it ended with `status`."""
         self.outcomes.append(Outcome(piece, status, self._rows - self._rows_finished, counts or {}, error))
+        self._rows_finished = self._rows
+
+    def extend(self, tables: Iterable[pa.Table], outcomes: Sequence[Outcome]) -> None:
+        """Take over finished pieces from another row file: their outcomes, and all their rows in order."""
+        for table in tables:
+            self.write(table)
+        if self._rows - self._rows_finished != sum(outcome.rows for outcome in outcomes):
+            raise ValueError("the rows are not those of the outcomes")
+        self.outcomes.extend(outcomes)
         self._rows_finished = self._rows
 
     def close(self) -> None:
