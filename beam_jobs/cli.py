@@ -15,9 +15,10 @@ JOBS = {
 }
 
 _START = """
-start here:
+start here (this works when pasted):
   boxbeam demo --output demo_out
-  boxbeam infer --model exported/saved_model --label_map labels.pbtxt --input photos/ --output found/
+  boxbeam infer --model demo_out/model --label_map demo_out/model/label_map.pbtxt --input demo_out/sample --output found
+  boxbeam inspect found
 """
 
 

@@ -9,10 +9,12 @@ example:
 """
 
 import argparse
+import contextlib
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 
 from beam_jobs import options
 
@@ -22,33 +24,60 @@ _IMAGES, _FRAMES = 24, 100
 def main(argv: Sequence[str] | None = None) -> int:
     """Make the sample, run infer on it, compare with what was drawn; returns the exit status."""
     made = options.parser(__doc__ or "", "demo")
-    made.add_argument("--output", required=True, metavar="DIR", help="folder for the sample and the results")
+    made.add_argument(
+        "--output", type=options.path, required=True, metavar="DIR", help="folder for the sample and the results"
+    )
     made.add_argument("--workers", type=options.positive_int, metavar="N", help="cores to use (default: all)")
     args = made.parse_args(argv)
     folder = pathlib.Path(args.output)
     try:
         drawn = _make_sample(folder)
     except OSError as error:
-        made.error(f"{folder}: cannot be written ({error.strerror})")
+        made.error(f"{folder}: cannot be written ({error.strerror or error})")
+    if _files_below(folder / "sample") != {key for key, _ in drawn}:
+        made.error(f"{folder / 'sample'}: holds something else than the sample of this demo; choose another --output")
     return _infer(folder, args) or _compare(folder, drawn)
 
 
 def _make_sample(folder: pathlib.Path) -> dict[tuple[str, int], dict[int, tuple[int, int, int, int]]]:
     """Draw the images and the video, build the model; returns what was drawn, by key and frame index."""
     from od_core.sample_model import SAMPLE_LABEL_MAP, write_frozen_graph
-    from od_core.sample_scene import write_images, write_video
+    from od_core.sample_scene import draw_scene, write_images, write_video
 
-    sample = folder / "sample"
+    sample, model = folder / "sample", folder / "model"
     print(f"1. drawing {_IMAGES} images and a video of {_FRAMES} frames, building a small graph: {sample}", flush=True)
-    images = write_images(sample / "images", _IMAGES)
-    video = write_video(sample / "video.mp4", _FRAMES, seed=1)
-    model = folder / "model"
-    model.mkdir(parents=True, exist_ok=True)
-    if not (model / "frozen_inference_graph.pb").exists():
-        write_frozen_graph(model / "frozen_inference_graph.pb")
-    (model / "label_map.pbtxt").write_text(SAMPLE_LABEL_MAP, encoding="utf-8")
-    drawn = {(f"images/scene_{number:03d}.jpg", 0): scene.boxes_px for number, scene in enumerate(images)}
-    return drawn | {("video.mp4", number): scene.boxes_px for number, scene in enumerate(video)}
+    with _made_once(sample) as place:
+        if place:
+            write_images(place / "images", _IMAGES)
+            write_video(place / "video.mp4", _FRAMES, seed=1)
+    with _made_once(model) as place:
+        if place:
+            write_frozen_graph(place / "frozen_inference_graph.pb")
+            (place / "label_map.pbtxt").write_text(SAMPLE_LABEL_MAP, encoding="utf-8")
+    images = {(f"images/scene_{number:03d}.jpg", 0): draw_scene(number).boxes_px for number in range(_IMAGES)}
+    return images | {("video.mp4", number): draw_scene(number, seed=1).boxes_px for number in range(_FRAMES)}
+
+
+@contextlib.contextmanager
+def _made_once(folder: pathlib.Path) -> Iterator[pathlib.Path | None]:
+    """A place to make a folder that is not there yet, whole or not at all; None if it is.
+
+    Inputs that are written again are other inputs, by their time: the second demo would not find its work done.
+    """
+    if folder.exists():
+        yield None
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".boxbeam-", dir=folder.parent) as scratch:
+        made = pathlib.Path(scratch, folder.name)
+        made.mkdir()
+        yield made
+        made.rename(folder)
+
+
+def _files_below(folder: pathlib.Path) -> set[str]:
+    files = (path for path in folder.rglob("[!.]*") if path.is_file())
+    return {path.relative_to(folder).as_posix() for path in files}
 
 
 def _infer(folder: pathlib.Path, args: argparse.Namespace) -> int:

@@ -1,9 +1,11 @@
 """Find objects in images, videos and TFRecords with a trained TensorFlow detector; detections go to Parquet.
 
-examples:
-  boxbeam infer --model exported/saved_model --label_map labels.pbtxt --input photos/ --output found/
-  boxbeam infer --model frozen_inference_graph.pb --label_map labels.pbtxt --input 'clips/**/*.mp4' --output found/
-  boxbeam infer ... --input train-*.tfrecord holiday.jpg list.txt --output found/
+examples (the first two work when pasted; they use what the demo makes):
+  boxbeam demo --output demo_out
+  boxbeam infer --model demo_out/model --label_map demo_out/model/label_map.pbtxt --input demo_out/sample --output found
+
+  boxbeam infer --model exported/saved_model --label_map labels.pbtxt --input photos/ 'clips/**/*.mp4' --output found
+  boxbeam infer --model frozen_inference_graph.pb --label_map labels.pbtxt --input val-*.tfrecord --output found
 
 what you get:
   found/*.parquet     one row per image or video frame, its boxes in a list, best first: docs/detections-format.md
@@ -48,17 +50,28 @@ def _parser() -> argparse.ArgumentParser:
     group = made.add_argument_group("what to do")
     group.add_argument(
         "--model",
+        type=options.path,
         required=True,
         help="an exported detector: a SavedModel folder (TF1 or TF2), an export folder, or a frozen graph (.pb)",
     )
-    group.add_argument("--label_map", required=True, metavar="PBTXT", help="names of the classes (StringIntLabelMap)")
+    group.add_argument(
+        "--label_map",
+        type=options.path,
+        required=True,
+        metavar="PBTXT",
+        help="names of the classes (StringIntLabelMap)",
+    )
     group.add_argument(
         "--input",
+        type=options.path,
         required=True,
         nargs="+",
+        action="extend",  # given twice, the first is not to be forgotten in silence
         help="images, videos, TFRecord files, folders (walked), quoted patterns, or .txt lists of files",
     )
-    group.add_argument("--output", required=True, metavar="DIR", help="folder of the detections dataset")
+    group.add_argument(
+        "--output", type=options.path, required=True, metavar="DIR", help="folder of the detections dataset"
+    )
     group.add_argument(
         "--min_score",
         type=options.ratio,
@@ -79,14 +92,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _job(args: argparse.Namespace) -> Any:
+    from od_core.errors import ModelError
     from od_core.label_map import read_label_map
     from od_core.model import find_model
     from pipelines.infer import InferJob
 
     files = find_model(args.model)
+    try:
+        digest = files.digest()
+    except OSError as error:
+        raise ModelError(f"{error.filename or files.path}: the model cannot be read ({error.strerror})") from error
     return InferJob(
         model=files.path,
-        model_sha256=files.digest(),
+        model_sha256=digest,
         label_map=read_label_map(args.label_map),
         min_score=args.min_score,
         max_detections=args.max_detections,

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import pathlib
 import signal
 import sys
 import time
@@ -12,7 +13,7 @@ from collections.abc import Callable, Sequence
 from beam_jobs import options, summary
 from beam_jobs.progress import Progress, progress_for
 from od_core import storage
-from od_core.errors import BoxbeamError, RunStoppedError, UsageError
+from od_core.errors import BoxbeamError, OutputError, RunStoppedError, TooManyFailedError, UsageError
 from pipelines.dataset import Dataset, refuse_other_use
 from pipelines.executor import Work
 from pipelines.job import Job
@@ -50,13 +51,15 @@ def launch(name: str, make_job: Callable[[], Job], args: argparse.Namespace, bea
         return _stopped(name, progress, args.output, "SIGINT")
     except BoxbeamError as error:
         return _say(name, error, EXIT_FAILED)
+    if result.too_many_failed:
+        share = f"more than --max_failed_ratio {args.max_failed_ratio:g} allows"
+        return _say(name, TooManyFailedError(f"{share}; the rows are there all the same"), EXIT_FAILED)
     return EXIT_SOME_FAILED if result.finished.manifest.counts["failed"] else EXIT_DONE
 
 
 def _work(make_job: Callable[[], Job], args: argparse.Namespace, engine: Engine) -> Work:
-    if not args.output:
-        raise UsageError("--output is empty: give a folder for the results")
     inputs, output = [_absolute(path) for path in args.input], _absolute(args.output)
+    _refuse_output(output)
     remote_files = None
     if any(storage.is_remote(path) for path in (*inputs, output)):
         from pipelines.beam_files import BeamFiles
@@ -84,7 +87,8 @@ def _run(work: Work, engine: Engine, progress: Progress, args: argparse.Namespac
     except UsageError:
         raise
     except BoxbeamError as error:
-        summary.write_report(work, engine, progress, started, error=error)
+        if storage.is_remote(work.ask.output) or storage.is_folder(work.ask.output):  # else nothing was started
+            summary.write_report(work, engine, progress, started, error=error)
         raise
     if result.planned_inputs:
         summary.write_report(work, engine, progress, started, result=result)
@@ -106,6 +110,25 @@ def _absolute(path: str) -> str:
         return path
     ending = "/" if path.endswith("/") and path != "/" else ""
     return os.path.abspath(storage.local_path(path)) + ending
+
+
+def _refuse_output(output: str) -> None:
+    """Refuse a place where no folder can be made, before a model is read or anything is planned."""
+    if storage.is_remote(output):
+        return
+    try:
+        output.encode()
+    except UnicodeEncodeError as error:
+        name = storage.printable(output)
+        raise OutputError(f"{name}: Parquet files need a path in UTF-8; choose another --output") from error
+    place = pathlib.Path(output)
+    while not os.path.lexists(place):
+        place = place.parent
+    here = "it" if place == pathlib.Path(output) else str(place)
+    if not place.is_dir():
+        raise OutputError(f"{output}: cannot be the output folder: {here} is not a folder; choose another --output")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise OutputError(f"{output}: cannot be written: no permission to write in {place}; choose another --output")
 
 
 def _say(name: str, error: BoxbeamError, status: int) -> int:

@@ -10,11 +10,14 @@ import math
 import os
 import pathlib
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+_SMALLEST_SIZE = 1 << 20
+_NUMBER = re.compile(r"-\d+(\.\d+)?")
 
 
 def parser(manual: str, job: str) -> argparse.ArgumentParser:
@@ -84,6 +87,7 @@ def add_common(made: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--runner",
+        type=runner,
         default="DirectRunner",
         metavar="RUNNER",
         help="Beam runner: DirectRunner is this machine; FlinkRunner, SparkRunner, DataflowRunner, PortableRunner take"
@@ -96,12 +100,12 @@ def parse(made: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[ar
 
     A misspelt or unknown option ends the process with status 2, as argparse does for a wrong value.
     """
-    args, rest = made.parse_known_args(argv)
     ours = [option for action in made._actions for option in action.option_strings if option.startswith("--")]
+    args, rest = made.parse_known_args(_apart(sys.argv[1:] if argv is None else argv, ours))
     known = beam_option_names() if rest else frozenset()
     previous_is_option = False
     for argument in rest:
-        if not argument.startswith("-"):
+        if not argument.startswith("-") or (previous_is_option and _NUMBER.fullmatch(argument)):
             if not previous_is_option:
                 made.error(f"unexpected argument {argument!r}")
             previous_is_option = False
@@ -115,13 +119,48 @@ def parse(made: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[ar
     return args, rest
 
 
+def _apart(argv: Sequence[str], ours: Sequence[str]) -> Iterator[str]:
+    """Foreign options with a space in their value as two arguments: in one, argparse takes them for a value of ours."""
+    for argument in argv:
+        name, equals, value = argument.partition("=")
+        if equals and name.startswith("--") and name not in ours and " " in value:
+            yield from (name, value)
+        else:
+            yield argument
+
+
 def beam_option_names() -> frozenset[str]:
-    """The names of Beam's pipeline options, read from the text of its source: importing Beam takes seconds."""
+    """The names of Beam's pipeline options, such as --flink_master."""
+    return frozenset(re.findall(r"""['"](--[a-z][a-z0-9_-]*)['"]""", _beam_options_source()))
+
+
+def _beam_options_source() -> str:
+    """The text of Beam's module of options, which also names its runners: importing it takes seconds."""
     found = importlib.util.find_spec("apache_beam")
     if found is None or found.origin is None:
-        return frozenset()
-    source = pathlib.Path(found.origin).parent / "options" / "pipeline_options.py"
-    return frozenset(re.findall(r"""['"](--[a-z][a-z0-9_]*)['"]""", source.read_text(encoding="utf-8")))
+        return ""
+    return (pathlib.Path(found.origin).parent / "options" / "pipeline_options.py").read_text(encoding="utf-8")
+
+
+def runner(text: str) -> str:
+    """An argparse type: a runner that Beam knows, in any case, with or without "Runner"; or a class with its module."""
+    if "." in text:
+        return text
+    names = re.findall(r"['\"]apache_beam\.runners\.[\w.]*\.(\w+Runner)['\"]", _beam_options_source())
+    by_word: dict[str, str] = {name.lower(): name for name in names}
+    word = text.lower().removesuffix("runner") + "runner"
+    if by_word and word not in by_word:
+        close = difflib.get_close_matches(word, by_word, 1, cutoff=0.75)
+        guess = f"did you mean {by_word[close[0]]}?" if close else f"Beam has {', '.join(names)}"
+        raise argparse.ArgumentTypeError(f"no runner called {text!r}; {guess}")
+    return by_word.get(word, text)
+
+
+def path(text: str) -> str:
+    """An argparse type: a path. An empty one, often an unset shell variable, would mean the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("must be a path, got an empty string")
+    return text
 
 
 def positive_int(text: str) -> int:
@@ -165,7 +204,10 @@ def size_or_none(text: str) -> int | str | None:
     if match is None:
         raise argparse.ArgumentTypeError(f"must be a size such as 8GiB or 512MiB, or none, got {text!r}")
     number, unit, binary = match.groups()
-    return int(float(number) * (1024 if binary or not unit else 1000) ** _POWERS[unit.upper()])
+    size = int(float(number) * (1024 if binary or not unit else 1000) ** _POWERS[unit.upper()])
+    if size < _SMALLEST_SIZE:
+        raise argparse.ArgumentTypeError(f"must be at least 1MiB, got {text!r}; say the unit, as in 8GiB")
+    return size
 
 
 def cores() -> int:

@@ -63,9 +63,11 @@ class Progress:
         add_counts(self.counts, report.counts)
         add_counts(self.statuses, report.statuses)
         self.done_weight += report.weight
-        # What was under way is now counted as done; an item that failed and was repeated is not counted twice.
+        # What was under way is now counted as done.
         self._moving = {name: max(0, n - report.counts.get(name, 0)) for name, n in self._moving.items()}
         self._moving_weight = max(0, self._moving_weight - report.weight)
+        if self.done_weight >= self.total_weight:
+            self._moving, self._moving_weight = {}, 0  # what is left is of items that failed and were repeated
         self.workers[report.worker] = self.workers.get(report.worker, 0) + 1
         self.last_finished = time.monotonic()
         self.show()
@@ -162,7 +164,14 @@ class BarProgress(Progress):
 
             form = "{desc} {percentage:3.0f}% |{bar}| {unit} · ETA {remaining}"
             self._bar = tqdm(
-                total=self.total_weight, desc=self.job, bar_format=form, leave=False, dynamic_ncols=True, smoothing=0.1
+                total=self.total_weight,
+                desc=self.job,
+                unit=self.words(),
+                bar_format=form,
+                leave=False,
+                dynamic_ncols=True,
+                smoothing=0.1,
+                miniters=0,  # draw by time alone: by default a big step makes tqdm wait for one as big
             )
         self._bar.unit = self.words()
         self._bar.update(min(self.done_weight + self._moving_weight, self.total_weight) - self._bar.n)

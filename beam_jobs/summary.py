@@ -24,18 +24,18 @@ _FAILURES_REPORTED = 1000
 
 def text(work: Work, progress: Progress, result: RunResult) -> str:
     """The closing lines of a run."""
-    manifest = result.finished.manifest
+    manifest, output = result.finished.manifest, work.ask.output
     if result.planned_inputs == 0 and not result.finished.changed:
-        head = f"{work.job.name}: nothing to do: {work.ask.output} is complete"
+        head = f"{work.job.name}: nothing to do: {output} is complete"
     else:
-        head = f"{work.job.name}: finished in {_duration(sum(result.seconds.values()))}: {work.ask.output}"
+        head = f"{work.job.name}: finished in {_duration(sum(result.seconds.values()))}: {output}"
     lines = [head, f"  {_inputs_line(manifest.counts)}"]
     others = {name: n for name, n in manifest.counts.items() if name not in (*OUTCOMES, "inputs")}
     if others:
         lines.append("  " + ", ".join(counted(n, name.replace("_", " ")) for name, n in others.items()))
     if result.finished.removed_inputs:
         lines.append(
-            f"  {result.finished.removed_inputs:,} inputs of the former run are gone or changed: their rows are out"
+            f"  {counted(result.finished.removed_inputs, 'inputs')} of the former run gone or changed: rows removed"
         )
     speed = _speed(progress)
     if speed:
@@ -80,7 +80,7 @@ def write_report(
         "job": work.job.name,
         "status": "finished" if result else "stopped",
         "error": str(error) if error else None,
-        "command": masked(sys.argv),
+        "command": [storage.printable(argument) for argument in masked(sys.argv)],
         "started": datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
         "runner": engine.runner,
         "processes": work.spread.processes,
@@ -157,7 +157,7 @@ def _kinds(kinds: Mapping[str, int]) -> str:
 def _bytes(size: float) -> str:
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if size < 1024:
-            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
+            return counted(round(size), unit) if unit == "bytes" else f"{size:,.1f} {unit}"
         size /= 1024
     return f"{size:,.1f} TiB"
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from od_core import storage
 from od_core.schemas import DETECTIONS, DETECTIONS_VERSION, KINDS, STATUSES, detections_of
 
 _MOST_PROBLEMS = 20
@@ -99,13 +100,14 @@ def _files_of(folder: pathlib.Path, report: DetectionsReport) -> list[pathlib.Pa
 
 def _rows_in(file: pathlib.Path) -> int | None:
     try:
-        return int(pq.read_metadata(file).num_rows)
+        with storage.open_input(str(file)) as opened:
+            return int(pq.read_metadata(opened).num_rows)
     except (pa.ArrowException, OSError):
         return None  # _check_file says why
 
 
 def _check_file(file: pathlib.Path, report: DetectionsReport, keys: set[str]) -> None:
-    with pq.ParquetFile(file) as parquet:
+    with storage.open_input(str(file)) as opened, pq.ParquetFile(opened) as parquet:
         metadata = parquet.metadata.metadata or {}
         version = metadata.get(b"boxbeam.schema", b"").decode(errors="replace")
         if version != DETECTIONS_VERSION:
@@ -121,14 +123,15 @@ def _check_file(file: pathlib.Path, report: DetectionsReport, keys: set[str]) ->
         if wrong:
             report.add_problem(f"{file.name}: columns that are not those of {DETECTIONS_VERSION}: {', '.join(wrong)}")
             return
+        first = report.rows
         for group in range(parquet.metadata.num_row_groups):
             table = parquet.read_row_group(group)
-            _check_rows(file.name, table, report)
+            _check_rows(file.name, table, report.rows - first, report)
             keys.update(pc.unique(table.column("key")).to_pylist())
 
 
-def _check_rows(name: str, table: pa.Table, report: DetectionsReport) -> None:
-    before = report.rows
+def _check_rows(name: str, table: pa.Table, before: int, report: DetectionsReport) -> None:
+    """Check a row group; `before` rows of the file came before it."""
     report.rows += table.num_rows
     for column, counter in report.rows_by.items():
         for value in pc.value_counts(table.column(column)).to_pylist():
@@ -140,7 +143,7 @@ def _check_rows(name: str, table: pa.Table, report: DetectionsReport) -> None:
     try:
         found = detections_of(table)
     except ValueError as error:
-        report.add_problem(f"{name}: rows {before} to {report.rows}: {error}")
+        report.add_problem(f"{name}: rows {before} to {before + table.num_rows - 1}: {error}")
         return
     scores = [one.scores for one in found if one is not None and len(one)]
     if scores:

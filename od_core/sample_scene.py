@@ -32,6 +32,7 @@ def draw_scene(number: int, *, width: int = 320, height: int = 240, seed: int = 
 
     Args:
         number: time; one block leaves and comes back, so some scenes hold two blocks and some three.
+        width, height: in pixels, 24 or more.
         seed: another seed, other sizes, speeds and noise.
     """
     rng = np.random.default_rng((seed, number))
@@ -40,6 +41,7 @@ def draw_scene(number: int, *, width: int = 320, height: int = 240, seed: int = 
     boxes = {}
     for lane, (class_id, colour) in enumerate(COLOURS.items()):
         high, wide = (int(layout.integers(height // 8, height // 4)) for _ in range(2))
+        wide = min(wide, width // 2)
         speed, phase = int(layout.integers(2, 7)), int(layout.integers(0, width))
         if class_id == 3 and number % 4 == 3:
             continue

@@ -109,9 +109,10 @@ def is_folder(path: str) -> bool:
     return os.path.isdir(local_path(path))
 
 
-def walk(folder: str) -> Iterator[FileInfo]:
+def walk(folder: str, *, depth: int | None = None) -> Iterator[FileInfo]:
     """Every visible file below a folder (names that begin with a dot are left out), in no promised order.
 
+    `depth` is how many folders deep to look: 1 is the folder alone; None all. Object stores list everything anyway.
     Every folder is walked once, so a loop of links ends where it closes. Links to folders come last, in order of their
     names: under which path the files of a folder are found does not depend on the order of a directory on disk.
     """
@@ -122,12 +123,13 @@ def walk(folder: str) -> Iterator[FileInfo]:
                 yield info
         return
     seen: set[tuple[int, int]] = set()
-    pending, links = [local_path(folder)], []
+    pending: list[tuple[str, int]] = [(local_path(folder), 1)]
+    links: list[tuple[str, int]] = []
     while pending or links:
         if not pending:
             links.sort(reverse=True)
             pending.append(links.pop())
-        here = pending.pop()
+        here, level = pending.pop()
         try:
             status = os.stat(here)
             if (status.st_dev, status.st_ino) in seen:
@@ -137,15 +139,23 @@ def walk(folder: str) -> Iterator[FileInfo]:
                 for entry in entries:
                     if entry.name.startswith("."):
                         continue
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-                    elif entry.is_symlink() and os.path.isdir(entry.path):
-                        links.append(entry.path)
+                    is_link = entry.is_symlink()
+                    if os.path.isdir(entry.path) if is_link else entry.is_dir():
+                        if level != depth:
+                            (links if is_link else pending).append((entry.path, level + 1))
                     else:
-                        # A link to nothing has no size; it is listed all the same and fails as an input, by name.
-                        yield stat(entry.path) or FileInfo(entry.path, 0, 0)
+                        yield _listed(entry.path)
         except OSError as error:
             raise StorageError(f"{here}: this folder cannot be read ({error.strerror})") from error
+
+
+def _listed(path: str) -> FileInfo:
+    """What a folder says it holds, even where it is a link to nothing: as an input it will fail, but by its name."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return FileInfo(path, 0, 0)
+    return FileInfo(path, status.st_size, status.st_mtime_ns // 1_000_000)
 
 
 def names_in(folder: str) -> list[str]:
@@ -172,7 +182,8 @@ def glob(pattern: str) -> tuple[str, list[FileInfo]]:
         return folder, []
     below = re.compile(_glob_regex("/".join(parts[fixed:])), re.DOTALL)
     prefix = folder.rstrip("/") + "/"
-    return folder, [info for info in walk(folder) if below.fullmatch(info.path[len(prefix) :])]
+    depth = None if "**" in pattern else len(parts) - fixed
+    return folder, [info for info in walk(folder, depth=depth) if below.fullmatch(info.path[len(prefix) :])]
 
 
 def has_wildcard(path: str) -> bool:
@@ -190,7 +201,7 @@ def _one_of(token: str) -> str:
     """A set in brackets, or a character that stands for itself, as a regular expression; neither crosses folders."""
     if len(token) == 1:
         return re.escape(token)
-    return "(?!/)" + fnmatch.translate(token).removeprefix("(?s:")[:-3]  # less its closing `)\\Z`
+    return "(?!/)" + fnmatch.translate(token).removeprefix("(?s:")[:-3]  # less the `)\Z` at its end
 
 
 def open_input(path: str) -> BinaryIO:
@@ -203,6 +214,8 @@ def open_input(path: str) -> BinaryIO:
         return _remote_files(path).open(path)
     try:
         descriptor = os.open(local_path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except ValueError as error:  # a NUL character, which no name can hold
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
     if not statfile.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a regular file", path)
@@ -247,9 +260,10 @@ def commit(path: str) -> Iterator[pathlib.Path]:
             _remote_files(path).upload(temporary, path)
         return
     folder = local_path(folder) or "."
+    temporary = pathlib.Path(folder) / f".boxbeam-{uuid.uuid4().hex}.tmp"
     with _writing(path):
         os.makedirs(folder, exist_ok=True)
-    temporary = pathlib.Path(folder) / f".boxbeam-{uuid.uuid4().hex}.tmp"
+        temporary.touch(exist_ok=False)  # in the block, what is not permitted could be about another file
     try:
         with _full_disk_named(path):
             yield temporary
