@@ -15,6 +15,7 @@ from pipelines.plan import Plan
 _LINE_EVERY_SECONDS = 10.0
 _RATE_WINDOW_SECONDS = 15.0
 _MOST_INCIDENTS = 20
+_MOST_FAILURES = 1000
 # What is worth a word, in this order; failures come from the inputs' statuses.
 _UNITS = ("images", "frames", "records")
 
@@ -31,6 +32,7 @@ class Progress:
         self._moving: dict[str, int] = {}
         self.statuses: dict[str, int] = {}
         self.incidents = 0
+        self.failures: list[tuple[str, str]] = []
         self.workers: dict[str, int] = {}
         self.created = time.monotonic()
         self.first_opened: float | None = None
@@ -68,6 +70,8 @@ class Progress:
         self._moving_weight = max(0, self._moving_weight - report.weight)
         if self.done_weight >= self.total_weight:
             self._moving, self._moving_weight = {}, 0  # what is left is of items that failed and were repeated
+        if len(self.failures) < _MOST_FAILURES:
+            self.failures += report.failures
         self.workers[report.worker] = self.workers.get(report.worker, 0) + 1
         self.last_finished = time.monotonic()
         self.show()

@@ -91,7 +91,7 @@ def write_report(
         "items_by_worker": progress.workers,
         "incidents": progress.incidents,
         "dataset": dict(result.finished.manifest.counts) if result else None,
-        "failed": [_failure(outcome) for outcome in result.finished.failed[:_FAILURES_REPORTED]] if result else None,
+        "failed": _failures(result, progress),
     }
     try:
         storage.write_text(storage.join(work.ask.output, RUN_REPORT), json.dumps(report, indent=1, ensure_ascii=False))
@@ -115,6 +115,14 @@ def _inputs_line(counts: Mapping[str, int]) -> str:
     return f"{counted(counts['inputs'], 'inputs')}: {states}"
 
 
+def _failures(result: RunResult | None, progress: Progress) -> list[dict[str, str]]:
+    """The first failed inputs: of the whole dataset, or of this run where it was stopped."""
+    pairs = progress.failures
+    if result is not None:
+        pairs = [(str(one.piece), one.error or "") for one in result.finished.failed[:_FAILURES_REPORTED]]
+    return [{"input": name, "error": reason} for name, reason in pairs]
+
+
 def _failure_lines(failed: list[Outcome]) -> list[str]:
     if not failed:
         return []
@@ -123,10 +131,6 @@ def _failure_lines(failed: list[Outcome]) -> list[str]:
     if len(failed) > _FAILURES_SHOWN:
         lines.append(f"    and {len(failed) - _FAILURES_SHOWN:,} more, in {RUN_REPORT}")
     return lines
-
-
-def _failure(outcome: Outcome) -> dict[str, object]:
-    return {"input": str(outcome.piece), "error": outcome.error}
 
 
 def _rate(progress: Progress) -> float | None:

@@ -115,7 +115,7 @@ def find_model(path: str | os.PathLike[str]) -> ModelFiles:
         )
     if place.name == _SAVED_MODEL:
         return ModelFiles(str(place.parent), "saved_model")
-    if place.suffix.lower() == ".pb":
+    if place.suffix.lower() == ".pb" and place.is_file():
         return ModelFiles(name, "frozen_graph")
     suffix = ".ckpt" if ".data-" in place.name or ".ckpt-" in place.name else place.suffix.lower()
     raise ModelError(

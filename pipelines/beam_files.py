@@ -22,6 +22,15 @@ class BeamFiles:
     def __getstate__(self) -> dict[str, Any]:
         return {"_options": self._options, "_opened": None}
 
+    def _files_for(self, path: str) -> Any:
+        """Beam's FileSystems; refuses what would otherwise be tried again and again for minutes."""
+        if self._opened is None and path.startswith("s3://") and not _has_s3_credentials(self._options):
+            raise UsageError(
+                f"{path}: no credentials for S3 were found (looked at --s3_access_key_id, the environment, ~/.aws and"
+                " the machine's role). Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the options"
+            )
+        return self._files
+
     @property
     def _files(self) -> Any:
         if self._opened is None:
@@ -39,7 +48,7 @@ class BeamFiles:
 
         with _explained(path):
             try:
-                if not self._files.exists(path):
+                if not self._files_for(path).exists(path):
                     return None
                 # metadata() rather than match(): a name may hold brackets, which match() takes for a pattern.
                 return _info(self._files.get_filesystem(path).metadata(path))
@@ -54,7 +63,7 @@ class BeamFiles:
         """See storage.RemoteFiles."""
         from apache_beam.io.filesystem import CompressionTypes
 
-        return cast(BinaryIO, self._files.open(path, compression_type=CompressionTypes.UNCOMPRESSED))
+        return cast(BinaryIO, self._files_for(path).open(path, compression_type=CompressionTypes.UNCOMPRESSED))
 
     def upload(self, local: pathlib.Path, path: str) -> None:
         """See storage.RemoteFiles: an object appears when its upload is closed."""
@@ -62,7 +71,7 @@ class BeamFiles:
 
         try:
             with open(local, "rb") as source:
-                target = self._files.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
+                target = self._files_for(path).create(path, compression_type=CompressionTypes.UNCOMPRESSED)
                 shutil.copyfileobj(source, target, _COPY_BYTES)
                 target.close()
             arrived = self.stat(path)
@@ -76,12 +85,22 @@ class BeamFiles:
     def remove(self, paths: list[str]) -> None:
         """See storage.RemoteFiles."""
         if paths:
-            self._files.delete(paths)
+            self._files_for(paths[0]).delete(paths)
 
     def _match(self, pattern: str) -> list[FileInfo]:
         with _explained(pattern):
-            (result,) = self._files.match([pattern])
+            (result,) = self._files_for(pattern).match([pattern])
         return [_info(metadata) for metadata in result.metadata_list]
+
+
+def _has_s3_credentials(options: list[str]) -> bool:
+    if any(option.startswith("--s3_access_key_id") for option in options):
+        return True
+    try:
+        import boto3
+    except ImportError:
+        return True  # Beam will say what is missing
+    return boto3.Session().get_credentials() is not None
 
 
 def _info(metadata: Any) -> FileInfo:
@@ -92,9 +111,9 @@ def _info(metadata: Any) -> FileInfo:
 def _explained(path: str) -> Iterator[None]:
     try:
         yield
-    except StorageError:
+    except (StorageError, UsageError):
         raise
-    except ValueError as error:  # Beam's word for: no such file system here
+    except (ValueError, ImportError) as error:  # Beam's words for: no such file system here
         raise UsageError(
             f"{path}: Beam has no file system for it here ({error}). Install it: pip install 'apache-beam[aws]' for"
             " s3://, 'apache-beam[gcp]' for gs://, 'hdfs' for hdfs://"

@@ -104,7 +104,7 @@ class Dataset:
             return None
         try:
             return Manifest.from_text(storage.read_bytes(path).decode())
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise OutputError(
                 f"{path}: not a manifest that this boxbeam wrote ({error}); choose another --output, or remove the file"
                 " if the folder is meant to be replaced"
@@ -142,7 +142,8 @@ def refuse_other_use(dataset: Dataset, job: Job) -> None:
             f"{dataset.path}: holds the output of boxbeam {manifest.job} ({manifest.schema}), not of {job.name}"
             f" ({job.schema_version}); choose another --output, or replace it with --overwrite"
         )
-    before = manifest.options if manifest is not None else dataset.options_at_work()
+    # Options of a run that committed nothing bind nobody: a wrong label map, say, may have ended it at once.
+    before = manifest.options if manifest else dataset.options_at_work() if dataset.part_paths() else None
     if before is None or dict(before) == dict(job.options):
         return
     names = sorted(set(before) | set(job.options))

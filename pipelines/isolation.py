@@ -23,7 +23,7 @@ from od_core.errors import BoxbeamError, ItemError, RunStoppedError
 from pipelines import item_process as messages
 from pipelines.dataset import Dataset
 from pipelines.item_process import Message, Setup
-from pipelines.items import Item, ItemReport, Piece
+from pipelines.items import Item, ItemReport, Piece, add_counts
 from pipelines.job import Failure
 from pipelines.observer import Observer
 from pipelines.retry import Attempt, after_failure
@@ -195,15 +195,16 @@ class ItemPool:
                 if piece in child.begun:
                     child.begun.remove(piece)
             case messages.Advanced(counts, weight):
+                add_counts(child.counts, counts)
+                child.weight += weight
                 self._observer.advanced(counts, weight)
             case messages.Done(report):
                 child.attempt = None
                 self._finished(report)
             case messages.Raised(failure, _, poisoned):
-                attempt, suspects = child.take()
                 if poisoned:
                     self._drop(child)
-                self._failed(attempt, suspects, failure)
+                self._failed(child, failure)
             case messages.Fatal(error):
                 raise error
 
@@ -211,15 +212,17 @@ class ItemPool:
         cause += child.last_words()
         self._drop(child)
         if child.attempt is not None:
-            attempt, suspects = child.take()
-            self._failed(attempt, suspects, Failure("item", "ProcessLost", f"its item process was lost: {cause}"))
+            self._failed(child, Failure("item", "ProcessLost", f"its item process was lost: {cause}"))
             return
         self._failed_starts += not child.ready
         if self._failed_starts >= _STARTS_WITHOUT_SUCCESS:
             raise ItemError(f"item processes do not start: {cause}")
         self._observer.incident(f"an item process was lost while it had nothing to do ({cause}); starting another")
 
-    def _failed(self, attempt: Attempt, suspects: list[Piece], failure: Failure) -> None:
+    def _failed(self, child: "_Child", failure: Failure) -> None:
+        attempt, suspects = child.take()
+        # What the attempt had reported is undone: it will be reported again, or not be done at all.
+        self._observer.advanced({name: -count for name, count in child.counts.items()}, -child.weight)
         again = after_failure(attempt, suspects)
         if again:
             self._observer.incident(f"{attempt.item}: {failure.message}; trying again, apart")
@@ -277,6 +280,8 @@ class _Child:
         self.ready = False
         self.attempt: Attempt | None = None
         self.begun: list[Piece] = []
+        self.counts: dict[str, int] = {}
+        self.weight = 0
         self.heard = time.monotonic()
         self._tail = b""
         with contextlib.suppress(BrokenPipeError):  # it is dead already: noticed when it is listened to
@@ -285,6 +290,7 @@ class _Child:
     def give(self, attempt: Attempt) -> None:
         """Hand over an item."""
         self.attempt, self.begun, self.heard = attempt, [], time.monotonic()
+        self.counts, self.weight = {}, 0
         with contextlib.suppress(BrokenPipeError):
             self.pipe.send(attempt.item)
 

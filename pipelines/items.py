@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 OUTCOMES = ("done", "empty", "failed")
 
+_FAILURES_REPORTED = 5
+
 Identity = tuple[str, int, int]
 """Key, size, time of a source."""
 
@@ -122,7 +124,10 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True)
 class ItemReport:
-    """What became of one item, for progress and counters; the truth lies in the item's part file."""
+    """What became of one item, for progress and counters; the truth lies in the item's part file.
+
+    `failures` are its first failed inputs with the reasons, `worker` is host and process.
+    """
 
     name: str
     weight: int
@@ -131,6 +136,7 @@ class ItemReport:
     seconds: float
     worker: str
     reused: bool = False
+    failures: tuple[tuple[str, str], ...] = ()
 
 
 def report_on(
@@ -139,10 +145,13 @@ def report_on(
     """Sum up an item's outcomes."""
     statuses = dict.fromkeys(OUTCOMES, 0)
     counts: dict[str, int] = {}
+    failures: list[tuple[str, str]] = []
     for outcome in outcomes:
         statuses[outcome.status] += 1
         add_counts(counts, outcome.counts)
-    return ItemReport(name, item.weight, statuses, counts, seconds, worker, reused)
+        if outcome.status == "failed" and len(failures) < _FAILURES_REPORTED:
+            failures.append((str(outcome.piece), outcome.error or ""))
+    return ItemReport(name, item.weight, statuses, counts, seconds, worker, reused, tuple(failures))
 
 
 def add_counts(total: dict[str, int], more: Mapping[str, int]) -> None:

@@ -54,11 +54,12 @@ class _Judge:
         self._ended += sum(report.statuses.values())
         self._failed += report.statuses["failed"]
         if share_exceeded(self._failed, self._ended, self._max_failed_ratio):
+            last = " | ".join(f"{name}: {reason}" for name, reason in report.failures)
             self._run.stop(
                 TooManyFailedError(
                     f"{self._failed} of the first {self._ended} inputs failed, more than --max_failed_ratio"
-                    f" {self._max_failed_ratio:g} allows; stopped. See the reasons above; when they are mended, repeat"
-                    " the command (with --retry_failed, so that these count as new)"
+                    f" {self._max_failed_ratio:g} allows. The last: {last}. When this is mended, repeat the command"
+                    " with --retry_failed"
                 )
             )
 

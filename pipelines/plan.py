@@ -99,7 +99,7 @@ def uncovered(piece: Piece, spans: Spans) -> Iterator[Piece]:
     """What is left of a piece when `spans` of its source are taken away, in order."""
     start = piece.start
     for low, high in sorted(spans):
-        if high <= start or low >= piece.stop:
+        if low >= high or high <= start or low >= piece.stop:
             continue
         if low > start:
             yield piece._replace(start=start, stop=low)

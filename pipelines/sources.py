@@ -94,7 +94,7 @@ def _find(given: str, wanted: Wanted) -> Iterator[_Found]:
             yield from _listed(given)
         else:
             raise UsageError(
-                f"{given}: not an input this job knows (its name ends in {_extension(given) or 'no extension'}); give"
+                f"{given}: not an input this job knows ({_extension(given) or 'no extension'}); give"
                 f" {wanted.words}, a folder or pattern of them, or a .txt file that lists them"
             )
     elif storage.is_folder(given):
@@ -121,7 +121,7 @@ def _listed(list_file: str) -> Iterator[_Found]:
         name = line.strip()
         if not name or name.startswith("#"):
             continue
-        path = name if storage.is_remote(name) else posixpath.normpath(posixpath.join(folder, name))
+        path = name if storage.is_remote(name) else posixpath.normpath(posixpath.join(folder, storage.local_path(name)))
         # A missing file is still an input: it ends as failed, by name, instead of vanishing from the count.
         yield _Found(folder, storage.stat(path) or FileInfo(path, 0, 0))
 
@@ -170,5 +170,5 @@ def _suggestion(path: str) -> str:
         return ""
     folder, name = os.path.split(storage.local_path(path).rstrip("/"))
     with_names = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
-    close = difflib.get_close_matches(name, with_names, 1)
+    close = difflib.get_close_matches(name, [other for other in with_names if other != name], 1)
     return f"; did you mean {posixpath.join(folder, close[0])}?" if close else ""

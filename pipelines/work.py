@@ -90,6 +90,8 @@ def _execute(work: Work, engine: Engine, observer: Observer, dataset: Dataset, m
     """Run every item that is still to be done; returns how many inputs that were (-1 where only workers know)."""
     storage.remove_leftovers(dataset.path)
     storage.remove_leftovers(dataset.parts)
+    if work.ask.overwrite or work.ask.retry_failed:
+        _forget_failures(dataset, work)
     finished_before = dataset.manifest() is not None and not work.ask.overwrite
     if not engine.is_local and not finished_before:
         _note_options(dataset, work)
@@ -105,6 +107,12 @@ def _execute(work: Work, engine: Engine, observer: Observer, dataset: Dataset, m
     elif plan.items:
         _run_graph(work, engine)
     return len(plan.pieces)
+
+
+def _forget_failures(dataset: Dataset, work: Work) -> None:
+    """Drop parts of an interrupted run that hold a failure, so that it is tried again."""
+    parts = dataset.parts_of(work.job)
+    storage.remove([part.path for part in parts if any(outcome.status == "failed" for outcome in part.outcomes)])
 
 
 def _note_options(dataset: Dataset, work: Work) -> None:

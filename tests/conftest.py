@@ -3,7 +3,12 @@
 import os
 import pathlib
 
+import hypothesis
 import pytest
+
+# No deadline: these machines are shared. In CI the same examples every time: a red run is about the change.
+hypothesis.settings.register_profile("boxbeam", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("boxbeam")
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 

@@ -134,7 +134,7 @@ def test_a_file_of_another_kind_is_refused_with_the_kinds_there_are(refusal, pla
     (place / "report.pdf").write_bytes(b"x")
     said = refusal(input=place / name)
     ending = name[name.index(".") :]
-    assert said.startswith(f"{place / name}: not an input this job knows (its name ends in {ending}); give images,")
+    assert said.startswith(f"{place / name}: not an input this job knows ({ending}); give images,")
     assert "a .txt file that lists them" in said
 
 

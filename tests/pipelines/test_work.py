@@ -3,13 +3,16 @@
 import json
 import pathlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
-from od_core.errors import OutputError, UsageError
-from pipelines.items import ItemReport
+from od_core.errors import OutputError, TooManyFailedError, UsageError
+from pipelines.dataset import Dataset
+from pipelines.items import ItemReport, Piece
 from pipelines.observer import Silent
+from pipelines.plan import make_plan
+from pipelines.run_item import run_item
 from pipelines.work import Engine, RunResult, run
 from tests.pipelines.conftest import dataset_rows, entries
 from tests.pipelines.toy_job import Spread, ToyJob, toy_work
@@ -133,12 +136,60 @@ def test_other_options_are_refused_by_name_unless_overwritten(texts: Texts, tmp_
     assert dataset_rows(tmp_path / "out") == dataset_rows(tmp_path / "fresh")
 
 
+def stopped_after(finished_items: int, folder: pathlib.Path, output: pathlib.Path, job: ToyJob) -> None:
+    """Leave an output as a run does that was stopped after so many items."""
+    work = toy_work([str(folder)], output, job, isolation="none")
+    do(folder, output, job)
+    (output / "manifest.json").unlink()
+    for path in output.glob("*.parquet"):
+        path.unlink()
+    (output / "_work").mkdir()
+    (output / "_work/options.json").write_text(json.dumps(dict(job.options)))
+    worker = job.open_worker(1)
+    for item in make_plan(job, work.ask).items[:finished_items]:
+        run_item(job, Dataset(str(output)), worker, item, NoWatch())
+
+
+class NoWatch:
+    def begin(self, piece: Piece) -> None: ...
+
+    def advance(self, counts: Mapping[str, int], weight: int = 0) -> None: ...
+
+    def end(self, piece: Piece) -> None: ...
+
+
 def test_other_options_than_those_of_an_interrupted_run_are_refused(texts: Texts, tmp_path: pathlib.Path) -> None:
-    folder = texts(a="x\n")
-    (tmp_path / "out/_work").mkdir(parents=True)
-    (tmp_path / "out/_work/options.json").write_text(json.dumps(dict(ToyJob().options)))
+    folder = some(texts)
+    stopped_after(1, folder, tmp_path / "out", ToyJob())
     with pytest.raises(OutputError, match="--upper was False, now True"):
         do(folder, tmp_path / "out", ToyJob(upper=True))
+    do(folder, tmp_path / "out", ToyJob(upper=True), overwrite=True)
+    do(folder, tmp_path / "fresh", ToyJob(upper=True))
+    assert dataset_rows(tmp_path / "out") == dataset_rows(tmp_path / "fresh")
+
+
+def test_options_of_a_run_that_committed_nothing_bind_nobody(texts: Texts, tmp_path: pathlib.Path) -> None:
+    folder = texts(a="x\n")
+    with pytest.raises(UsageError):
+        do(folder, tmp_path / "out", ToyJob(on_open="refuse"))
+    assert (tmp_path / "out/_work/options.json").exists()
+    assert do(folder, tmp_path / "out", ToyJob(upper=True)).finished.manifest.counts["done"] == 1
+
+
+def test_failures_of_an_interrupted_run_are_retried_when_asked(
+    texts: Texts, tmp_path: pathlib.Path, diary: pathlib.Path
+) -> None:
+    folder = texts(a="bad\n", b="bad\n", c="x\n", d="y\n", e="z\n")
+    job = ToyJob(diary=str(diary), files_per_item=1)
+    stopped_after(3, folder, tmp_path / "out", job)
+    ended = len(entries(diary))
+    do(folder, tmp_path / "out", job)
+    assert entries(diary)[ended:].count("item a.t") == 0
+    stopped_after(3, folder, tmp_path / "again", job)
+    ended = len(entries(diary))
+    do(folder, tmp_path / "again", job, retry_failed=True)
+    assert entries(diary)[ended:].count("item a.t") == 1
+    assert dataset_rows(tmp_path / "again") == dataset_rows(tmp_path / "out")
 
 
 def test_the_output_of_another_job_is_refused(texts: Texts, tmp_path: pathlib.Path) -> None:
@@ -148,9 +199,10 @@ def test_the_output_of_another_job_is_refused(texts: Texts, tmp_path: pathlib.Pa
     (tmp_path / "out/manifest.json").write_text(json.dumps({**manifest, "job": "render"}))
     with pytest.raises(OutputError, match="holds the output of boxbeam render"):
         do(folder, tmp_path / "out")
-    (tmp_path / "out/manifest.json").write_text("{}")
-    with pytest.raises(OutputError, match="not a manifest"):
-        do(folder, tmp_path / "out")
+    for foreign in ("{}", "null", "[]", '{"boxbeam": "manifest/2"}', "no json"):
+        (tmp_path / "out/manifest.json").write_text(foreign)
+        with pytest.raises(OutputError, match="not a manifest"):
+            do(folder, tmp_path / "out")
 
 
 def test_failed_inputs_stay_failed_until_they_are_to_be_retried(
@@ -191,9 +243,9 @@ def test_what_a_run_killed_while_finalizing_left_is_removed(texts: Texts, tmp_pa
 
 def test_a_run_in_which_everything_fails_is_stopped(texts: Texts, tmp_path: pathlib.Path, diary: pathlib.Path) -> None:
     folder = texts(**{f"f{n:03}": "bad\n" for n in range(200)})
-    with pytest.raises(Exception, match=r"20 of the first 20 inputs failed.*--max_failed_ratio 0.5") as stopped:
+    reason = r"20 of the first 20 inputs failed.*--max_failed_ratio 0\.5.*f016\.t: bad input"
+    with pytest.raises(TooManyFailedError, match=reason):
         do(folder, tmp_path / "out", ToyJob(diary=str(diary)), max_failed_ratio=0.5)
-    assert not isinstance(stopped.value, UsageError)
     assert sum(line.startswith("item") for line in entries(diary)) < 40
     assert not (tmp_path / "out/manifest.json").exists()
 

@@ -95,7 +95,7 @@ class ToyWorker:
                 lines = content.decode().splitlines()
             if lines[:1] == ["bad"]:
                 rows.write(_rows([(piece.source.key, None, None, "bad input")]))
-                rows.finish(piece, "failed", error=f"{piece.source.key}: bad input")
+                rows.finish(piece, "failed", error="bad input")
             else:
                 _obey(lines)
                 if self.job.upper:
