@@ -13,7 +13,6 @@ import av
 from benchmarks.child import answer, import_tensorflow, whole
 
 _SAMPLE_IMAGES, _SAMPLE_FRAMES = 200, 250
-_SAMPLE_SIZE = {"width": 640, "height": 480}
 
 
 def main() -> int:
@@ -39,8 +38,8 @@ def _sample(folder: pathlib.Path) -> dict[str, object]:
     (folder / "model").mkdir(parents=True)
     write_frozen_graph(folder / "model" / "frozen_inference_graph.pb")
     (folder / "labels.pbtxt").write_text(SAMPLE_LABEL_MAP, encoding="utf-8")
-    write_images(folder / "images", _SAMPLE_IMAGES, **_SAMPLE_SIZE)
-    write_video(folder / "video.mp4", _SAMPLE_FRAMES, **_SAMPLE_SIZE)
+    write_images(folder / "images", _SAMPLE_IMAGES)
+    write_video(folder / "video.mp4", _SAMPLE_FRAMES)
     return {}
 
 

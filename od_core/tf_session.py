@@ -48,7 +48,7 @@ class SessionDetector:
             self.signature = _import_frozen_graph(tf, graph, files.path)
         else:
             self.signature, tags = _read_saved_model(tf, files.path)
-        self._session = _open_session(tf, graph, threads, gpu_memory_growth)
+        self._session = _open_session(tf, graph, gpu_memory_growth)
         self._closed = False
         try:
             with _model_errors(tf, files.path):
@@ -116,16 +116,16 @@ class SessionDetector:
             raise ValueError("this detector is closed: open another one with open_detector(path)")
 
 
-def _open_session(tf: Any, graph: Any, threads: int, gpu_memory_growth: bool) -> Any:
+def _open_session(tf: Any, graph: Any, gpu_memory_growth: bool) -> Any:
     """The only place that opens a Session.
 
-    One core for each run and `threads` runs at a time: on CPU that is as fast as a process per core, with one copy of
-    the model. The thread pool is the Session's own: TensorFlow's shared one keeps the size that the first Session of
-    the process asked for.
+    One core for each run, which stays in the thread that called it (a negative pool size): the thousands of small
+    operations of a detector's non-maximum suppression are not handed from thread to thread. Several callers keep
+    as many cores busy as a process for each would, with one copy of the model.
     """
     config = tf.compat.v1.ConfigProto(
         intra_op_parallelism_threads=1,
-        inter_op_parallelism_threads=threads,
+        inter_op_parallelism_threads=-1,
         use_per_session_threads=True,
         allow_soft_placement=True,
     )

@@ -190,8 +190,10 @@ def _write_data_file(path: str, job: Job, provenance: Mapping[str, object], rows
                 files[first.path] = file
                 if len(files) > _OPEN_FILES:
                     files.popitem(last=False)[1].close()
-                tables = file.rows(first.first_row, last.first_row + last.outcome.rows)
-                writer.extend((table.cast(job.schema) for table in tables), [one.outcome for one in neighbours])
+                for table in file.rows(first.first_row, last.first_row + last.outcome.rows):
+                    writer.write(table.cast(job.schema))
+                for one in neighbours:
+                    writer.finish(one.outcome)
             writer.close()
         except BaseException:
             writer.abandon()

@@ -18,7 +18,7 @@ from od_core.video import VideoDamage, read_video
 from pipelines.batches import Batcher, Frame, Image
 from pipelines.infer import whole_failed
 from pipelines.infer_records import RecordImage, record_images
-from pipelines.items import Item, Piece, add_counts
+from pipelines.items import Item, Outcome, Piece, add_counts
 from pipelines.job import Watch
 from pipelines.ordered import ordered_map, prefetch
 from pipelines.parts import RowWriter
@@ -78,6 +78,7 @@ class InferWorker:
                 found.add(tag, tag.row._replace(error=frame_error(error)))
             else:
                 found.add(tag, tag.row._replace(detections=self._kept(detections, tag.row.kind)))
+        found.flush()
         self._refuse_foreign_label_map(found)
 
     def _kept(self, detections: Detections | None, kind: str) -> Detections | None:
@@ -210,6 +211,7 @@ class _Found:
         self._rows = rows
         self._watch = watch
         self._waiting: list[FrameRow] = []
+        self._piece_rows = 0
         self._counts: dict[str, int] = {}
         self._error: str | None = None
         self.labelled: set[int] = set()
@@ -226,20 +228,21 @@ class _Found:
             self.labelled |= ids & self._job.label_map.labels.keys()
             self.unlabelled |= ids - self._job.label_map.labels.keys()
         self._waiting.append(row)
+        self._piece_rows += 1
         if len(self._waiting) >= _ROWS_PER_TABLE:
-            self._write()
+            self.flush()
         add_counts(self._counts, counts)
         self._watch.advance(counts, tag.weight)
 
     def finish(self, piece: Piece) -> None:
         """The piece has no more rows."""
-        self._write()
         status = "failed" if self._error else "done" if self._counts.get("detections") else "empty"
-        self._rows.finish(piece, status, self._counts, self._error)
+        self._rows.finish(Outcome(piece, status, self._piece_rows, self._counts, self._error))
         self._watch.end(piece)
-        self._counts, self._error = {}, None
+        self._piece_rows, self._counts, self._error = 0, {}, None
 
-    def _write(self) -> None:
+    def flush(self) -> None:
+        """Hand over the rows so far, hundreds in one table: a table for each would cost as much as decoding."""
         self._rows.write(detections_table(self._waiting, self._job.label_map.labels))
         self._waiting = []
 

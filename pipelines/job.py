@@ -57,7 +57,7 @@ class Worker(Protocol):
         """What is known of where the rows come from only now that the worker is open: JSON values."""
 
     def run(self, item: Item, rows: RowWriter, watch: Watch) -> None:
-        """Do an item: write the rows of each piece in order and `finish` each. Input that is bad becomes failed rows.
+        """Do an item: write the rows of its pieces in order and `finish` each. Input that is bad becomes failed rows.
 
         The result must depend on the item and the job's options alone.
         """

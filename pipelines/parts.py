@@ -10,13 +10,13 @@ import contextlib
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from od_core import storage
-from pipelines.items import Outcome, Piece
+from pipelines.items import Outcome
 
 COVERAGE = b"boxbeam.coverage"
 SCHEMA = b"boxbeam.schema"
@@ -29,9 +29,9 @@ MAX_GROUP_BYTES = 64 << 20
 
 
 class RowWriter:
-    """Writes one row file, piece by piece; memory holds at most one row group.
+    """Writes one row file; memory holds at most one row group.
 
-    Call `write` with the rows of a piece, any number of times, then `finish` with how it ended; then the next piece.
+    `write` takes rows in any portions, `finish` says how many of them, in order, belong to which piece.
     """
 
     def __init__(self, path: pathlib.Path, schema: pa.Schema, metadata: Mapping[bytes, bytes]):
@@ -41,11 +41,11 @@ class RowWriter:
         self._schema = schema
         self._pending: list[pa.Table] = []
         self._pending_rows = self._pending_bytes = 0
-        self._rows = self._rows_finished = 0
+        self._rows = 0
         self.outcomes: list[Outcome] = []
 
     def write(self, rows: pa.Table) -> None:
-        """Add rows of the current piece."""
+        """Add the next rows: of one piece, of several, or a part of one."""
         if not rows.num_rows:
             return
         self._pending.append(rows)
@@ -55,26 +55,19 @@ class RowWriter:
         if self._pending_rows >= MAX_GROUP_ROWS or self._pending_bytes >= MAX_GROUP_BYTES:
             self._flush()
 
-    def finish(
-        self, piece: Piece, status: str, counts: Mapping[str, int] | None = None, error: str | None = None
-    ) -> None:
-        """The rows since the last `finish` are those of `piece`; it ended with `status`."""
-        self.outcomes.append(Outcome(piece, status, self._rows - self._rows_finished, counts or {}, error))
-        self._rows_finished = self._rows
-
-    def extend(self, tables: Iterable[pa.Table], outcomes: Sequence[Outcome]) -> None:
-        """Take over finished pieces from another row file: their outcomes, and all their rows in order."""
-        for table in tables:
-            self.write(table)
-        if self._rows - self._rows_finished != sum(outcome.rows for outcome in outcomes):
-            raise ValueError("the rows are not those of the outcomes")
-        self.outcomes.extend(outcomes)
-        self._rows_finished = self._rows
+    def finish(self, outcome: Outcome) -> None:
+        """The next `outcome.rows` rows, written already or yet to be, are those of this piece."""
+        self.outcomes.append(outcome)
 
     def close(self) -> None:
-        """Write what is left and the footer."""
-        if self._rows != self._rows_finished:
-            raise ValueError(f"{self._rows - self._rows_finished} rows were written for a piece that was not finished")
+        """Write what is left and the footer.
+
+        Raises:
+            ValueError: the rows are more or fewer than the outcomes say.
+        """
+        claimed = sum(outcome.rows for outcome in self.outcomes)
+        if self._rows != claimed:
+            raise ValueError(f"{self._rows} rows were written, but the pieces finished have {claimed}")
         self._flush()
         self._writer.add_key_value_metadata({COVERAGE: _encode(self.outcomes)})
         self._writer.close()

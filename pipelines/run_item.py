@@ -8,7 +8,7 @@ import traceback
 from od_core import storage
 from od_core.errors import BoxbeamError, ItemError
 from pipelines.dataset import Dataset, fingerprint, metadata
-from pipelines.items import Item, ItemReport, report_on
+from pipelines.items import Item, ItemReport, Outcome, report_on
 from pipelines.job import Failure, Job, Watch, Worker
 from pipelines.parts import commit_rows, read_footer
 
@@ -58,8 +58,9 @@ def fail_item(job: Job, dataset: Dataset, item: Item, failure: Failure) -> ItemR
     name = item.name(fingerprint(job))
     with commit_rows(dataset.part_path(name), job.schema, metadata(job, {})) as rows:
         for piece in item.pieces:
-            rows.write(job.failed_rows(piece, failure))
-            rows.finish(piece, "failed", error=failure.message)
+            failed = job.failed_rows(piece, failure)
+            rows.write(failed)
+            rows.finish(Outcome(piece, "failed", failed.num_rows, error=failure.message))
     return report_on(item, name, rows.outcomes, seconds=0.0, worker=this_process())
 
 

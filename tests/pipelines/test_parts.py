@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines import parts
-from pipelines.items import Piece, Source
+from pipelines.items import Outcome, Piece, Source
 from pipelines.parts import RowFile, commit_rows, read_footer
 
 SCHEMA = pa.schema([("n", pa.int64())])
@@ -25,11 +25,10 @@ def test_rows_and_outcomes_come_back(tmp_path: pathlib.Path, monkeypatch: pytest
     path = str(tmp_path / "x.parquet")
     with commit_rows(path, SCHEMA, {b"k": b"v"}) as rows:
         rows.write(table(0, 1))
-        rows.write(table(2, 3, 4))
-        rows.finish(piece("a"), "done", {"lines": 5})
-        rows.finish(piece("b"), "empty")
-        rows.write(table(5))
-        rows.finish(piece("c"), "failed", error="why — ü")
+        rows.write(table(2, 3, 4, 5))
+        rows.finish(Outcome(piece("a"), "done", 5, {"lines": 5}))
+        rows.finish(Outcome(piece("b"), "empty", 0))
+        rows.finish(Outcome(piece("c"), "failed", 1, error="why — ü"))
     with RowFile(path) as file:
         assert file.num_rows == 6
         assert [o.piece.source.key for o in file.outcomes] == ["a", "b", "c"]
@@ -58,7 +57,7 @@ def test_nothing_appears_when_writing_fails(tmp_path: pathlib.Path) -> None:
 
 
 def test_rows_that_belong_to_no_piece_are_refused(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ValueError, match="1 rows were written for a piece that was not finished"):
+    with pytest.raises(ValueError, match="1 rows were written, but the pieces finished have 0"):
         with commit_rows(str(tmp_path / "x.parquet"), SCHEMA, {}) as rows:
             rows.write(table(1))
     assert list(tmp_path.iterdir()) == []

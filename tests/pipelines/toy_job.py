@@ -12,7 +12,7 @@ import pyarrow as pa
 from od_core import storage
 from od_core.errors import UsageError
 from pipelines.executor import Work
-from pipelines.items import Item, Piece, Source
+from pipelines.items import Item, Outcome, Piece, Source
 from pipelines.job import Failure, ItemLimit, Spread, Watch, Worker
 from pipelines.parts import RowWriter
 from pipelines.plan import Ask
@@ -95,13 +95,13 @@ class ToyWorker:
                 lines = content.decode().splitlines()
             if lines[:1] == ["bad"]:
                 rows.write(_rows([(piece.source.key, None, None, "bad input")]))
-                rows.finish(piece, "failed", error="bad input")
+                rows.finish(Outcome(piece, "failed", 1, error="bad input"))
             else:
                 _obey(lines)
                 if self.job.upper:
                     lines = [line.upper() for line in lines]
                 rows.write(_rows([(piece.source.key, piece.start + n, line, None) for n, line in enumerate(lines)]))
-                rows.finish(piece, "done" if lines else "empty", {"lines": len(lines)})
+                rows.finish(Outcome(piece, "done" if lines else "empty", len(lines), {"lines": len(lines)}))
             watch.advance({"lines": len(lines)}, piece.weight)
             watch.end(piece)
 
