@@ -283,12 +283,14 @@ class Detector(Protocol):
         """Give back memory and threads; may be called again."""
 
 
-def open_detector(path: str | os.PathLike[str], *, threads: int = 1, gpu_memory_growth: bool = True) -> Detector:
+def open_detector(path: str | os.PathLike[str], *, gpu_memory_growth: bool = True) -> Detector:
     """Open the model at `path` (see `find_model`) in one TensorFlow Session.
+
+    On CPU each call of `detect` computes on one core, in the thread that calls: call it from as many threads as there
+    are cores.
 
     Args:
         path: the model.
-        threads: how many threads will call `detect` at a time; each call computes on one core.
         gpu_memory_growth: take GPU memory as needed, so that several processes can share a GPU; otherwise
             TensorFlow takes nearly all of it at once.
 
@@ -298,4 +300,4 @@ def open_detector(path: str | os.PathLike[str], *, threads: int = 1, gpu_memory_
     files = find_model(path)
     from od_core.tf_session import SessionDetector
 
-    return SessionDetector(files, threads=threads, gpu_memory_growth=gpu_memory_growth)
+    return SessionDetector(files, gpu_memory_growth=gpu_memory_growth)

@@ -31,9 +31,7 @@ _process_lock = threading.Lock()  # held while something that the whole process 
 class SessionDetector:
     """A `Detector` (see there) around one TensorFlow Session."""
 
-    def __init__(self, files: ModelFiles, *, threads: int = 1, gpu_memory_growth: bool = True) -> None:
-        if threads < 1:
-            raise ValueError(f"threads must be at least 1, got {threads}")
+    def __init__(self, files: ModelFiles, *, gpu_memory_growth: bool = True) -> None:
         tf = import_tensorflow()
         self._tf = tf
         graph = tf.Graph()

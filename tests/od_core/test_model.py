@@ -58,7 +58,7 @@ def exported(tmp_path_factory) -> Iterator[dict[str, Path]]:
 @pytest.fixture(scope="module")
 def detector(exported) -> Iterator[Detector]:
     """A TF1 frozen graph with the usual input."""
-    opened = open_detector(exported["frozen image_tensor"], threads=2)
+    opened = open_detector(exported["frozen image_tensor"])
     yield opened
     opened.close()
 
@@ -586,11 +586,6 @@ def test_a_saved_model_whose_weights_were_not_copied(tmp_path, exported):
             open_detector(tmp_path / "model")
 
 
-def test_threads_must_be_positive(exported):
-    with pytest.raises(ValueError, match="threads must be at least 1, got 0"):
-        open_detector(exported["frozen image_tensor"], threads=0)
-
-
 # Silence
 
 
@@ -691,7 +686,7 @@ def test_real_models_answer_as_the_api_did(shared, model, answers):
     ids = (shared / "models/ssd_mobilenet_bccd_tf1/split_val.txt").read_text().split()
     names = [f"{image_id}.jpg" for image_id in ids]
     assert len(names) == 73
-    opened = open_detector(shared / "models" / model, threads=2)
+    opened = open_detector(shared / "models" / model)
     try:
         for start in range(0, len(names), 4):
             batch = names[start : start + 4]
