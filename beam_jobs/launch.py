@@ -138,7 +138,7 @@ def _say(name: str, error: BoxbeamError, status: int) -> int:
 
 def _stopped(name: str, progress: Progress, output: str, signal_name: str) -> int:
     ended = progress.inputs_ended
-    kept = f"{ended:,} inputs of this run are done and kept" if ended else "no input of this run was finished"
+    kept = f"{ended:,} inputs of this run are done and kept" if ended else "what was finished is kept"
     message = f"interrupted; {kept}. Repeat the command to continue ({output})"
     print(f"boxbeam {name}: {message}", file=sys.stderr, flush=True)
     return 128 + (signal.SIGTERM if signal_name == "SIGTERM" else signal.SIGINT)
