@@ -62,7 +62,7 @@ class ItemPool:
         self._reports: queue.SimpleQueue[ItemReport] = queue.SimpleQueue()
         self._room = threading.Semaphore(2 * options.processes)
         self._open_items = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # stop() may come from a signal handler, in a thread that holds it already
         self._idle = threading.Condition(self._lock)
         self._error: BoxbeamError | None = None
         self._closing = self._stopping = False
