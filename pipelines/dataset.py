@@ -35,7 +35,7 @@ class Part(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What a finished output folder holds; a folder without one is not finished."""
+    """What a finished output folder holds; a folder without one is not finished. `details` are the job's own."""
 
     job: str
     schema: str
@@ -43,6 +43,7 @@ class Manifest:
     provenance: Mapping[str, Any]
     counts: Mapping[str, int]
     files: tuple[DataFile, ...]
+    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_text(self) -> str:
         """JSON for people and programs; the same dataset gives the same text."""

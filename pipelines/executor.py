@@ -17,10 +17,9 @@ from pipelines import local_run
 from pipelines.dataset import Dataset
 from pipelines.isolation import ItemPool, PoolOptions
 from pipelines.item_process import Setup, describe
-from pipelines.items import Item, ItemReport, Piece
+from pipelines.items import Ask, Item, ItemReport, Piece
 from pipelines.job import Job, Spread
 from pipelines.observer import Observer, Silent
-from pipelines.plan import Ask
 from pipelines.retry import Attempt, after_failure
 from pipelines.run_item import fail_item, open_worker, run_item
 
@@ -138,7 +137,7 @@ class InlineExecutor:
         self._dataset = Dataset(work.ask.output)
         self._observer = observer
         self._lock = threading.Lock()
-        self._worker, seconds = open_worker(work.job, work.spread.processes * work.spread.threads)
+        self._worker, seconds = open_worker(work.job, work.ask.output, work.spread.processes * work.spread.threads)
         observer.opened(seconds)
         self._reports: collections.deque[ItemReport] = collections.deque()
         self._error: BoxbeamError | None = None
@@ -160,9 +159,9 @@ class InlineExecutor:
             except (StorageError, UsageError, RunStoppedError):
                 raise
             except Exception as error:
-                again = after_failure(attempt, watch.begun)
+                again = after_failure(attempt, watch.begun, describe(error), whole=self._work.job.whole_items)
                 waiting.extendleft(reversed(again))
-                action = "trying again, apart" if again else "given up, the run goes on"
+                action = "trying again" if again else "given up, the run goes on"
                 self._observer.incident(f"{attempt.item}: {describe(error).message}; {action}")
                 if again:
                     continue

@@ -6,7 +6,6 @@ they see the new one; what lies about in between is removed by the next run.
 
 import collections
 import hashlib
-import itertools
 import json
 import pathlib
 import re
@@ -16,10 +15,10 @@ from typing import NamedTuple
 from od_core import storage
 from od_core.errors import StorageError
 from pipelines.dataset import MANIFEST, DataFile, Dataset, Manifest, Part, fingerprint, metadata
-from pipelines.items import OUTCOMES, Identity, Outcome, Piece, add_counts
+from pipelines.items import OUTCOMES, Ask, Identity, Outcome, Piece, add_counts
 from pipelines.job import Job
 from pipelines.parts import RowFile, RowWriter, read_footer
-from pipelines.plan import Ask, Spans, read_inventory, uncovered
+from pipelines.plan import Spans, read_inventory, uncovered
 
 # A data file of this many bytes in memory is about 100 to 250 MB on disk.
 TARGET_FILE_BYTES = 512 << 20
@@ -72,14 +71,16 @@ def finalize(job: Job, ask: Ask) -> Finished:
     wanted = read_inventory(dataset)
     manifest = dataset.manifest()
     parts = list(dataset.parts_of(job))
-    kept, slices, outcomes, removed = _choose(dataset, parts, manifest, wanted, ask)
+    former = manifest if manifest is not None and not ask.overwrite else None
+    kept, slices, outcomes, removed = _choose(dataset, parts, former, wanted, parts_first=job.whole_items)
     _refuse_gaps(wanted, outcomes, ask.output)
     provenance = dict(manifest.provenance if manifest is not None and kept else job.provenance)
     for part in parts:
         provenance.update(part.provenance)
     files = [*kept, *_write_data_files(dataset, job, provenance, slices, first=_next_ordinal(kept))]
     counts = {"inputs": len(wanted), **_count(outcomes)}
-    finished = Manifest(job.name, job.schema_version, job.options, provenance, counts, tuple(files))
+    details = job.publish(dataset.path, manifest.details if manifest is not None else {})
+    finished = Manifest(job.name, job.schema_version, job.options, provenance, counts, tuple(files), details)
     changed = manifest != finished
     if changed:
         storage.write_text(storage.join(dataset.path, MANIFEST), finished.to_text())
@@ -89,26 +90,25 @@ def finalize(job: Job, ask: Ask) -> Finished:
 
 
 def _choose(
-    dataset: Dataset, parts: Sequence[Part], manifest: Manifest | None, wanted: Iterable[Identity], ask: Ask
+    dataset: Dataset, parts: Sequence[Part], manifest: Manifest | None, wanted: Iterable[Identity], *, parts_first: bool
 ) -> _Choice:
     """Decide what the new dataset is made of.
 
     A span of an input is taken once. Finished rows come first, then parts, and finished rows that say "failed" last:
-    a part for the same span exists only because the failure was to be tried again.
+    a part for the same span exists only because the failure was to be tried again. Where items are whole, a part does
+    its pieces anew, whatever was there of them.
     """
     accepted: dict[Identity, Spans] = {identity: [] for identity in wanted}
     finished: dict[DataFile, list[Outcome]] = {}
-    if manifest is not None and not ask.overwrite:
+    if manifest is not None:
         for file in manifest.files:
             footer = read_footer(dataset.data_path(file))
             finished[file] = footer[1] if footer else []
     taken: set[int] = set()
-    ranked = itertools.chain(
-        (o for outcomes in finished.values() for o in outcomes if o.status != "failed"),
-        (o for part in parts for o in part.outcomes),
-        (o for outcomes in finished.values() for o in outcomes if o.status == "failed"),
-    )
-    for outcome in ranked:
+    usable = [o for outcomes in finished.values() for o in outcomes if o.status != "failed"]
+    failed = [o for outcomes in finished.values() for o in outcomes if o.status == "failed"]
+    new = [o for part in parts for o in part.outcomes]
+    for outcome in [*new, *usable, *failed] if parts_first else [*usable, *new, *failed]:
         source, start, stop, _ = outcome.piece
         spans = accepted.get(source.identity)
         if spans is not None and all(stop <= low or start >= high for low, high in spans):

@@ -6,7 +6,8 @@ import dataclasses
 import importlib.metadata
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 from PIL import GifImagePlugin
@@ -17,9 +18,11 @@ from od_core.label_map import LabelMap
 from od_core.records import is_gzip
 from od_core.schemas import FrameError, FrameRow, detections_table
 from od_core.video import VIDEO_EXTENSIONS
-from pipelines.items import Piece, Source
-from pipelines.job import Failure, ItemLimit, Spread, Worker
-from pipelines.sources import Wanted
+from pipelines import sources
+from pipelines.grouping import ItemLimit, by_limits
+from pipelines.items import Ask, Failure, Item, Piece, Source
+from pipelines.job import Spread, Worker
+from pipelines.sources import Found, Wanted
 
 # One process with several threads on one Session is as fast as several processes and loads the model once; but one
 # video decoder can feed only about so many threads.
@@ -61,7 +64,7 @@ class InferJob:
     table = "detections"
     schema = schemas.DETECTIONS
     schema_version = schemas.DETECTIONS_VERSION
-    wanted = Wanted(lambda path: kind_of(path), "images, videos or TFRecord files")
+    whole_items = False
 
     @property
     def options(self) -> Mapping[str, str]:
@@ -98,16 +101,24 @@ class InferJob:
         grid = range(0, source.size, _RECORD_BYTES_PER_PIECE)
         return [Piece(source, at, min(at + _RECORD_BYTES_PER_PIECE, source.size), source.size) for at in grid]
 
-    def item_limit(self, kind: str) -> ItemLimit:
+    def check(self, ask: Ask) -> None:
         """See Job."""
-        return _ITEM_LIMITS[kind]
+        sources.check(ask.inputs, WANTED)
+
+    def find(self, ask: Ask) -> Found:
+        """See Job."""
+        return sources.match(ask.inputs, WANTED)
+
+    def group(self, pieces: Iterable[Piece]) -> Iterator[Item]:
+        """See Job."""
+        return by_limits(pieces, _ITEM_LIMITS)
 
     def spread(self, workers: int) -> Spread:
         """Few processes, several threads each on one Session."""
         processes = -(-workers // _THREADS_PER_PROCESS)
         return Spread(processes, -(-workers // processes))
 
-    def open_worker(self, threads: int) -> Worker:
+    def open_worker(self, output: str, threads: int) -> Worker:
         """Open the model; TensorFlow is imported here."""
         from pipelines.infer_worker import InferWorker
 
@@ -117,6 +128,10 @@ class InferJob:
         """One row for the whole piece."""
         error = FrameError(failure.stage, failure.type, failure.message)
         return detections_table([whole_failed(piece.source, error)], {})
+
+    def publish(self, output: str, former: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The rows are all there is."""
+        return {}
 
 
 def whole_failed(source: Source, error: FrameError) -> FrameRow:
@@ -136,6 +151,9 @@ def kind_of(path: str) -> str | None:
     if extension in IMAGE_EXTENSIONS:
         return "image"
     return "video" if extension in VIDEO_EXTENSIONS else None
+
+
+WANTED = Wanted(kind_of, "images, videos or TFRecord files")
 
 
 def _is_animated(path: str) -> bool:

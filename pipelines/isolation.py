@@ -23,8 +23,7 @@ from od_core.errors import BoxbeamError, ItemError, RunStoppedError
 from pipelines import item_process as messages
 from pipelines.dataset import Dataset
 from pipelines.item_process import Message, Setup
-from pipelines.items import Item, ItemReport, Piece, add_counts
-from pipelines.job import Failure
+from pipelines.items import Failure, Item, ItemReport, Piece, add_counts
 from pipelines.observer import Observer
 from pipelines.retry import Attempt, after_failure
 from pipelines.run_item import fail_item
@@ -223,9 +222,9 @@ class ItemPool:
         attempt, suspects = child.take()
         # What the attempt had reported is undone: it will be reported again, or not be done at all.
         self._observer.advanced({name: -count for name, count in child.counts.items()}, -child.weight)
-        again = after_failure(attempt, suspects)
+        again = after_failure(attempt, suspects, failure, whole=self._setup.job.whole_items)
         if again:
-            self._observer.incident(f"{attempt.item}: {failure.message}; trying again, apart")
+            self._observer.incident(f"{attempt.item}: {failure.message}; trying again")
             self._inbox.extendleft(reversed(again))
             with self._lock:
                 self._open_items += len(again) - 1

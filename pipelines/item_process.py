@@ -19,8 +19,8 @@ from typing import NamedTuple
 from od_core import storage
 from od_core.errors import BoxbeamError, StorageError, UsageError
 from pipelines.dataset import Dataset
-from pipelines.items import Item, ItemReport, Piece, add_counts
-from pipelines.job import Failure, Job
+from pipelines.items import Failure, Item, ItemReport, Piece, add_counts
+from pipelines.job import Job
 from pipelines.run_item import open_worker, run_item
 
 _REPORT_EVERY_SECONDS = 0.2
@@ -96,7 +96,7 @@ def main(descriptor: int) -> None:
     if setup.remote_files is not None:
         storage.register_remote(setup.remote_files)
     try:
-        worker, seconds = open_worker(setup.job, setup.threads)
+        worker, seconds = open_worker(setup.job, setup.output, setup.threads)
     except BoxbeamError as error:
         pipe.send(Fatal(error))
         return

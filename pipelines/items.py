@@ -1,8 +1,10 @@
 """The values of the work engine: sources, the pieces they are cut into, items of work, and how each piece ended.
 
+Ask      what a run was asked for
 Source   one input as it was found: key (its identity), where it lies, size and time
 Piece    a source, or a range of it
 Item     pieces that are done together, by one process, into one part file
+Failure  why a piece has no result
 Outcome  how one piece ended, and which rows of its file are its own
 """
 
@@ -17,7 +19,23 @@ OUTCOMES = ("done", "empty", "failed")
 _FAILURES_REPORTED = 5
 
 Identity = tuple[str, int, int]
-"""Key, size, time of a source."""
+"""Key, size, version of a source."""
+
+
+class Ask(NamedTuple):
+    """What a run was asked for.
+
+    Attributes:
+        inputs: files, folders, patterns, list files; local ones absolute.
+        output: the output folder; absolute if local.
+        overwrite: what the finished dataset holds does not count as done.
+        retry_failed: inputs that failed before do not count as done.
+    """
+
+    inputs: tuple[str, ...]
+    output: str
+    overwrite: bool = False
+    retry_failed: bool = False
 
 
 class Source(NamedTuple):
@@ -28,19 +46,19 @@ class Source(NamedTuple):
         uri: where it lies, for opening.
         kind: what it is, in the job's own words ("image", "video").
         size: bytes.
-        mtime_ms: modification time, milliseconds since 1970.
+        version: changes when the content does: the modification time in milliseconds since 1970, or a digest.
     """
 
     key: str
     uri: str
     kind: str
     size: int
-    mtime_ms: int
+    version: int
 
     @property
     def identity(self) -> "Identity":
-        """What makes an input the same input: another size or time is another input."""
-        return self.key, self.size, self.mtime_ms
+        """What makes an input the same input: another size or version is another input."""
+        return self.key, self.size, self.version
 
 
 class Piece(NamedTuple):
@@ -61,11 +79,26 @@ class Piece(NamedTuple):
         return self.source.key if whole else f"{self.source.key}[{self.start}:{self.stop}]"
 
 
+class Failure(NamedTuple):
+    """Why a piece has no result: the step, the kind of error, and a sentence for a person."""
+
+    stage: str
+    type: str
+    message: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """Work for one process at a time: at least one piece, all of one kind, in order of key and start."""
+    """Work for one process at a time.
+
+    Attributes:
+        pieces: what is done, in this order: at least one, all of one kind.
+        condemned: those that are not to be touched again, and why: they killed their process, and the item cannot be
+            taken apart. They get failed rows. Not part of the item's name.
+    """
 
     pieces: tuple[Piece, ...]
+    condemned: tuple[tuple[Piece, Failure], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.pieces:
@@ -118,8 +151,8 @@ class Outcome:
     @classmethod
     def from_json(cls, fields: list[Any]) -> "Outcome":
         """The reverse of `to_json`."""
-        key, size, mtime_ms, kind, start, stop, total, status, rows, counts, error = fields
-        return cls(Piece(Source(key, "", kind, size, mtime_ms), start, stop, total), status, rows, counts, error)
+        key, size, version, kind, start, stop, total, status, rows, counts, error = fields
+        return cls(Piece(Source(key, "", kind, size, version), start, stop, total), status, rows, counts, error)
 
 
 @dataclasses.dataclass(frozen=True)

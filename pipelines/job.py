@@ -4,21 +4,14 @@ A job is a small picklable value: it travels to workers. What is heavy (a model,
 `open_worker`, once per process, and stays there.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from pipelines.items import Item, Piece, Source
+from pipelines.items import Ask, Failure, Item, Piece, Source
 from pipelines.parts import RowWriter
-from pipelines.sources import Wanted
-
-
-class ItemLimit(NamedTuple):
-    """How much one item holds at most (but always at least one piece)."""
-
-    pieces: int
-    weight: int
+from pipelines.sources import Found
 
 
 class Spread(NamedTuple):
@@ -26,14 +19,6 @@ class Spread(NamedTuple):
 
     processes: int
     threads: int
-
-
-class Failure(NamedTuple):
-    """Why a piece has no result: the step, the kind of error, and a sentence for a person."""
-
-    stage: str
-    type: str
-    message: str
 
 
 class Watch(Protocol):
@@ -94,20 +79,44 @@ class Job(Protocol):
         """Where the rows come from, for the files' metadata: JSON values."""
 
     @property
-    def wanted(self) -> Wanted:
-        """Which files are input."""
+    def whole_items(self) -> bool:
+        """Whether an item makes one thing of its pieces (a shard): then it is done whole or not at all.
+
+        Such an item is never taken apart, and is done anew when one of its pieces is to be.
+        """
+
+    def check(self, ask: Ask) -> None:
+        """Refuse in the first second what `find` would refuse later. Raises UsageError."""
+
+    def find(self, ask: Ask) -> Found:
+        """Every input, in order of key. Writes nothing. Raises UsageError."""
 
     def cut(self, source: Source) -> Sequence[Piece]:
         """A source as pieces that can be done apart. Called while planning: must not read the whole source."""
 
-    def item_limit(self, kind: str) -> ItemLimit:
-        """How many pieces of this kind make an item of 10 to 60 seconds."""
+    def group(self, pieces: Iterable[Piece]) -> Iterator[Item]:
+        """Pieces, in order of key and start, as items of 10 to 60 seconds; see `grouping.by_limits`."""
 
     def spread(self, workers: int) -> Spread:
         """How to use `workers` cores of one machine."""
 
-    def open_worker(self, threads: int) -> Worker:
-        """Open the item side in this process. Raises UsageError when the job as a whole cannot run."""
+    def open_worker(self, output: str, threads: int) -> Worker:
+        """Open the item side in this process, for a run into `output`.
+
+        Raises UsageError when the job as a whole cannot run.
+        """
 
     def failed_rows(self, piece: Piece, failure: Failure) -> pa.Table:
         """The row or rows that say that a piece has no result."""
+
+    def publish(self, output: str, former: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Put what items made beside their rows into place; called when all is done, before the manifest is written.
+
+        Called at the end of every run, also of one that had nothing to do, and again after a kill.
+
+        Args:
+            former: the details of the manifest there is; empty if there is none.
+
+        Returns:
+            The details of the manifest to come: JSON values.
+        """

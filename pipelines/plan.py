@@ -1,7 +1,7 @@
 """The plan: what was asked, less what the output already covers, grouped into items of work."""
 
 import collections
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -9,28 +9,12 @@ import pyarrow.parquet as pq
 
 from od_core import storage
 from pipelines.dataset import Dataset
-from pipelines.items import Identity, Item, Outcome, Piece, Source
+from pipelines.items import Ask, Identity, Item, Outcome, Piece, Source
 from pipelines.job import Job
 from pipelines.parts import read_footer
-from pipelines.sources import match
+from pipelines.sources import no_preparation
 
 Spans = list[tuple[int, int]]
-
-
-class Ask(NamedTuple):
-    """What a run was asked for.
-
-    Attributes:
-        inputs: files, folders, patterns, list files; local ones absolute.
-        output: the output folder; absolute if local.
-        overwrite: what the finished dataset holds does not count as done.
-        retry_failed: inputs that failed before do not count as done.
-    """
-
-    inputs: tuple[str, ...]
-    output: str
-    overwrite: bool = False
-    retry_failed: bool = False
 
 
 class Plan(NamedTuple):
@@ -41,12 +25,14 @@ class Plan(NamedTuple):
         pieces: those still to be done.
         items: the same, grouped; heavy ones first, so that a run does not end waiting for one of them.
         ignored: files that are no input, counted by extension.
+        prepare: see Found.
     """
 
     sources: list[Source]
     pieces: list[Piece]
     items: list[Item]
     ignored: dict[str, int]
+    prepare: Callable[[str], None] = no_preparation
 
     @property
     def weight(self) -> int:
@@ -58,18 +44,23 @@ def make_plan(job: Job, ask: Ask) -> Plan:
     """Find the inputs and see what is left to do.
 
     Raises:
-        UsageError: see `sources.match`.
+        UsageError: see `Job.find`.
     """
-    matched = match(ask.inputs, job.wanted)
+    found = job.find(ask)
     covered = covered_spans(job, ask)
-    pieces = [
-        rest
-        for source in matched.sources
-        for piece in job.cut(source)
-        for rest in uncovered(piece, covered.get(source.identity, []))
-    ]
-    items = sorted(group(pieces, job), key=lambda item: -item.weight)
-    return Plan(matched.sources, pieces, items, matched.ignored)
+    asked = (piece for source in found.sources for piece in job.cut(source))
+
+    def left(pieces: Iterable[Piece]) -> list[Piece]:
+        return [rest for piece in pieces for rest in uncovered(piece, covered.get(piece.source.identity, []))]
+
+    if job.whole_items:
+        items = [item for item in job.group(asked) if left(item.pieces)]
+        pieces = [piece for item in items for piece in item.pieces]
+    else:
+        pieces = left(asked)
+        items = list(job.group(pieces))
+    items.sort(key=lambda item: -item.weight)
+    return Plan(found.sources, pieces, items, found.ignored, found.prepare)
 
 
 def covered_spans(job: Job, ask: Ask) -> dict[Identity, Spans]:
@@ -108,41 +99,24 @@ def uncovered(piece: Piece, spans: Spans) -> Iterator[Piece]:
         yield piece._replace(start=start)
 
 
-def group(pieces: Iterable[Piece], job: Job) -> Iterator[Item]:
-    """Neighbouring pieces of one kind as items, within the job's limits."""
-    open_groups: dict[str, list[Piece]] = {}
-    weights: dict[str, int] = {}
-    for piece in pieces:
-        kind = piece.source.kind
-        limit = job.item_limit(kind)
-        waiting = open_groups.setdefault(kind, [])
-        if waiting and (len(waiting) >= limit.pieces or weights[kind] + piece.weight > limit.weight):
-            yield Item(tuple(waiting))
-            waiting = open_groups[kind] = []
-        if not waiting:
-            weights[kind] = 0
-        waiting.append(piece)
-        weights[kind] += piece.weight
-    for waiting in open_groups.values():
-        yield Item(tuple(waiting))
+_INVENTORY = pa.schema([("key", pa.string()), ("size", pa.int64()), ("version", pa.int64())])
 
 
-_INVENTORY = pa.schema([("key", pa.string()), ("size", pa.int64()), ("mtime_ms", pa.int64())])
-
-
-def write_inventory(dataset: Dataset, sources: Sequence[Source]) -> None:
-    """Note which inputs this run was asked for: at the end, each must have an outcome."""
+def prepare_work(dataset: Dataset, plan: Plan) -> None:
+    """Note which inputs were asked for (at the end, each must have an outcome), and what workers need to know."""
+    sources = plan.sources
     columns = [
         pa.array([source.key for source in sources], pa.string()),
         pa.array([source.size for source in sources], pa.int64()),
-        pa.array([source.mtime_ms for source in sources], pa.int64()),
+        pa.array([source.version for source in sources], pa.int64()),
     ]
     with storage.commit(dataset.inventory) as temporary:
         pq.write_table(pa.table(columns, _INVENTORY), temporary, compression="zstd")
+    plan.prepare(dataset.path)
 
 
 def read_inventory(dataset: Dataset) -> list[Identity]:
-    """The identities that `write_inventory` noted, in order of key."""
+    """The identities that `prepare_work` noted, in order of key."""
     with storage.open_input(dataset.inventory) as file:
         table = pq.read_table(file)
     return list(zip(*(table.column(name).to_pylist() for name in _INVENTORY.names), strict=True))

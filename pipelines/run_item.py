@@ -8,12 +8,12 @@ import traceback
 from od_core import storage
 from od_core.errors import BoxbeamError, ItemError
 from pipelines.dataset import Dataset, fingerprint, metadata
-from pipelines.items import Item, ItemReport, Outcome, report_on
-from pipelines.job import Failure, Job, Watch, Worker
+from pipelines.items import Failure, Item, ItemReport, Outcome, report_on
+from pipelines.job import Job, Watch, Worker
 from pipelines.parts import commit_rows, read_footer
 
 
-def open_worker(job: Job, threads: int) -> tuple[Worker, float]:
+def open_worker(job: Job, output: str, threads: int) -> tuple[Worker, float]:
     """Open a job's item side in this process; returns it and the seconds that took.
 
     Raises:
@@ -22,7 +22,7 @@ def open_worker(job: Job, threads: int) -> tuple[Worker, float]:
     """
     started = time.monotonic()
     try:
-        worker = job.open_worker(threads)
+        worker = job.open_worker(output, threads)
     except BoxbeamError:
         raise
     except Exception as error:

@@ -14,7 +14,7 @@ from pipelines import executor, local_run
 from pipelines.dataset import Dataset
 from pipelines.executor import Work
 from pipelines.items import OUTCOMES, Item, ItemReport
-from pipelines.plan import make_plan, write_inventory
+from pipelines.plan import make_plan, prepare_work
 
 _NAMESPACE = "boxbeam"
 
@@ -52,7 +52,7 @@ class _PlanFn(beam.DoFn):
         else:
             self._work.enter_process()
             plan = make_plan(self._work.job, self._work.ask)
-            write_inventory(Dataset(self._work.ask.output), plan.sources)
+            prepare_work(Dataset(self._work.ask.output), plan)
         for item in plan.items:
             if run is not None and run.error is not None:
                 return

@@ -27,19 +27,30 @@ class Wanted(NamedTuple):
     words: str
 
 
-class Matched(NamedTuple):
-    """The inputs that were found, sorted by key, and how many other files were passed over, by extension."""
+def no_preparation(output: str) -> None:
+    """Workers need to know nothing beside their items."""
+
+
+class Found(NamedTuple):
+    """The inputs of a run.
+
+    Attributes:
+        sources: sorted by key.
+        ignored: how many other files were passed over, by extension.
+        prepare: called once with the output folder before items run: writes what workers need into its `_work`.
+    """
 
     sources: list[Source]
     ignored: dict[str, int]
+    prepare: Callable[[str], None] = no_preparation
 
 
-class _Found(NamedTuple):
+class _Hit(NamedTuple):
     root: str
     info: FileInfo
 
 
-def match(inputs: Sequence[str], wanted: Wanted) -> Matched:
+def match(inputs: Sequence[str], wanted: Wanted) -> Found:
     """Find every input.
 
     Args:
@@ -66,7 +77,7 @@ def match(inputs: Sequence[str], wanted: Wanted) -> Matched:
     if len(inputs) > 1:
         sources = _without_repeats(sources)
     _refuse_equal_keys(sources)
-    return Matched(sources, dict(ignored))
+    return Found(sources, dict(ignored))
 
 
 def check(inputs: Sequence[str], wanted: Wanted) -> None:
@@ -85,11 +96,11 @@ def check(inputs: Sequence[str], wanted: Wanted) -> None:
             raise UsageError(_nothing_found(given, wanted, ignored))
 
 
-def _find(given: str, wanted: Wanted) -> Iterator[_Found]:
+def _find(given: str, wanted: Wanted) -> Iterator[_Hit]:
     info = storage.stat(given)
     if info is not None:
         if wanted.kind_of(given) is not None:
-            yield _Found(posixpath.dirname(given), info)
+            yield _Hit(posixpath.dirname(given), info)
         elif _extension(given) == ".txt":
             yield from _listed(given)
         else:
@@ -99,18 +110,18 @@ def _find(given: str, wanted: Wanted) -> Iterator[_Found]:
             )
     elif storage.is_folder(given):
         for info in storage.walk(given):
-            yield _Found(given, info)
+            yield _Hit(given, info)
     elif storage.has_wildcard(given):
         folder, infos = storage.glob(given)
         for info in infos:
-            yield _Found(folder, info)
+            yield _Hit(folder, info)
         if not infos:
             raise UsageError(f"{given}: this pattern matches no file; quote it, so that the shell leaves it alone")
     else:
         raise UsageError(f"{given}: no such file or folder{_suggestion(given)}")
 
 
-def _listed(list_file: str) -> Iterator[_Found]:
+def _listed(list_file: str) -> Iterator[_Hit]:
     """The files a list names, one a line; relative ones start at the list's folder; `#` begins a comment line."""
     try:
         text = storage.read_bytes(list_file).decode("utf-8-sig")
@@ -123,7 +134,7 @@ def _listed(list_file: str) -> Iterator[_Found]:
             continue
         path = name if storage.is_remote(name) else posixpath.normpath(posixpath.join(folder, storage.local_path(name)))
         # A missing file is still an input: it ends as failed, by name, instead of vanishing from the count.
-        yield _Found(folder, storage.stat(path) or FileInfo(path, 0, 0))
+        yield _Hit(folder, storage.stat(path) or FileInfo(path, 0, 0))
 
 
 def _key(root: str, path: str) -> str:

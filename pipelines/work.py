@@ -26,8 +26,7 @@ from pipelines.finalize import Finished, finalize
 from pipelines.local_run import LocalRun, share_exceeded
 from pipelines.lock import locked
 from pipelines.observer import Observer
-from pipelines.plan import Plan, make_plan, write_inventory
-from pipelines.sources import check
+from pipelines.plan import Plan, make_plan, prepare_work
 
 LOCAL_RUNNER = "DirectRunner"
 
@@ -74,7 +73,7 @@ def run(work: Work, engine: Engine, observer: Observer, *, max_failed_ratio: flo
     dataset = Dataset(work.ask.output)
     if not work.ask.overwrite:
         refuse_other_use(dataset, work.job)
-    check(work.ask.inputs, work.job.wanted)
+    work.job.check(work.ask)
     with locked(work.ask.output):
         started = time.monotonic()
         planned = _execute(work, engine, observer, dataset, max_failed_ratio)
@@ -101,7 +100,7 @@ def _execute(work: Work, engine: Engine, observer: Observer, dataset: Dataset, m
     plan = make_plan(work.job, work.ask)
     observer.planned(plan)
     _note_options(dataset, work)
-    write_inventory(dataset, plan.sources)
+    prepare_work(dataset, plan)
     if plan.items and engine.is_local:
         _run_locally(work, engine, plan, observer, max_failed_ratio)
     elif plan.items:

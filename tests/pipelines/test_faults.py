@@ -309,3 +309,17 @@ def test_without_isolation_it_is_opened_once_in_this_process(
     do(texts(a="x\n", b="y\n"), tmp_path / "out", ToyJob(diary=str(diary)))
     assert entries(diary) == ["open", "item a.t", "item b.t", "close"]
     assert [page.name for page in diary.iterdir()] == [str(os.getpid())]
+
+
+@pytest.mark.parametrize("isolation", ["process", "none"])
+def test_a_whole_item_is_done_without_the_piece_that_kills_it(
+    texts: Texts, tmp_path: pathlib.Path, isolation: str
+) -> None:
+    """It is never taken apart: its heap holds what all the other pieces have."""
+    deadly = "crash" if isolation == "process" else "raise"
+    folder = texts(a="1\n", b=f"{deadly}\n", c="3\n", d="4\n", e="5\n")
+    result = do(folder, tmp_path / "out", ToyJob(whole_items=True), isolation=isolation)
+    assert dict(result.finished.manifest.counts) == {"inputs": 5, "done": 4, "empty": 0, "failed": 1, "lines": 4}
+    assert result.finished.manifest.details == {"heaps": ["heap-a.txt", "heap-e.txt"]}
+    assert (tmp_path / "out/heap-a.txt").read_text() == "1\n3\n4"
+    assert (tmp_path / "out/heap-e.txt").read_text() == "5"

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.grouping import ItemLimit, by_limits
 from pipelines.items import Item, Outcome, Piece, Source
-from pipelines.plan import group, uncovered
-from tests.pipelines.toy_job import ToyJob
+from pipelines.plan import uncovered
 
 SOURCE = Source("a.t", "/in/a.t", "text", 1000, 0)
 spans = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)).map(lambda pair: tuple(sorted(pair))), max_size=8)
@@ -30,8 +30,8 @@ def test_uncovered_pieces_are_exactly_what_no_span_holds(
 
 @given(st.lists(st.integers(1, 500_000), max_size=60), st.integers(1, 7))
 def test_groups_keep_every_piece_in_order_and_within_the_limits(sizes: list[int], files: int) -> None:
-    pieces = [Piece(Source(f"{n:03}.t", "", "text", size, 0)) for n, size in enumerate(sizes)]
-    items = list(group(pieces, ToyJob(files_per_item=files)))
+    pieces = [Piece(Source(f"{n:03}.t", "", "", size, 0)) for n, size in enumerate(sizes)]
+    items = list(by_limits(pieces, {"": ItemLimit(files, 1 << 20)}))
     assert [piece for item in items for piece in item.pieces] == pieces
     for item in items:
         assert len(item.pieces) == 1 or (len(item.pieces) <= files and item.weight <= 1 << 20)
@@ -39,7 +39,7 @@ def test_groups_keep_every_piece_in_order_and_within_the_limits(sizes: list[int]
 
 def test_kinds_are_not_mixed_in_an_item() -> None:
     pieces = [Piece(Source(f"{n}", "", kind, 1, 0)) for n, kind in enumerate(["text", "other", "text", "other"])]
-    items = list(group(pieces, ToyJob()))
+    items = list(by_limits(pieces, dict.fromkeys(("text", "other"), ItemLimit(4, 1 << 20))))
     assert [[piece.source.key for piece in item.pieces] for item in items] == [["0", "2"], ["1", "3"]]
 
 
@@ -51,7 +51,7 @@ def test_an_items_name_depends_on_identity_range_and_options_but_not_on_place() 
     others = [
         name(SOURCE._replace(key="b.t")),
         name(SOURCE._replace(size=1)),
-        name(SOURCE._replace(mtime_ms=1)),
+        name(SOURCE._replace(version=1)),
         name(start=1),
         name(fingerprint="y"),
     ]

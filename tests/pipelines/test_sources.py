@@ -7,12 +7,12 @@ import unicodedata
 import pytest
 
 from od_core.errors import UsageError
-from pipelines.sources import Matched, Wanted, check, match
+from pipelines.sources import Found, Wanted, check, match
 
 TEXT = Wanted(lambda path: "text" if path.endswith(".t") else None, "text files")
 
 
-def find(*inputs: object) -> Matched:
+def find(*inputs: object) -> Found:
     return match([str(one) for one in inputs], TEXT)
 
 
@@ -23,7 +23,7 @@ def make(folder: pathlib.Path, *names: str) -> pathlib.Path:
     return folder
 
 
-def keys(found: Matched) -> list[str]:
+def keys(found: Found) -> list[str]:
     return [source.key for source in found.sources]
 
 
@@ -34,7 +34,7 @@ def test_a_folder_is_walked_and_sorted_by_key_and_other_files_are_counted(tmp_pa
     assert found.ignored == {".md": 1, ".jpg": 2}
     source = found.sources[0]
     assert (source.uri, source.kind, source.size) == (str(tmp_path / "a.t"), "text", 3)
-    assert source.mtime_ms == (tmp_path / "a.t").stat().st_mtime_ns // 1_000_000
+    assert source.version == (tmp_path / "a.t").stat().st_mtime_ns // 1_000_000
 
 
 def test_folders_whose_names_hold_brackets_are_walked_not_globbed(tmp_path: pathlib.Path) -> None:

@@ -145,7 +145,7 @@ def stopped_after(finished_items: int, folder: pathlib.Path, output: pathlib.Pat
         path.unlink()
     (output / "_work").mkdir()
     (output / "_work/options.json").write_text(json.dumps(dict(job.options)))
-    worker = job.open_worker(1)
+    worker = job.open_worker(str(output), 1)
     for item in make_plan(job, work.ask).items[:finished_items]:
         run_item(job, Dataset(str(output)), worker, item, NoWatch())
 
@@ -267,3 +267,18 @@ def test_a_missing_file_of_a_list_is_a_failed_input_not_a_lost_one(texts: Texts,
     result = do(tmp_path / "list.txt", tmp_path / "out")
     assert result.finished.manifest.counts["inputs"] == 2
     assert [outcome.piece.source.key for outcome in result.finished.failed] == ["in/gone.t"]
+
+
+def test_a_whole_item_is_done_anew_when_one_of_its_pieces_is(
+    texts: Texts, tmp_path: pathlib.Path, diary: pathlib.Path
+) -> None:
+    folder = texts(a="1\n", b="bad\n", c="3\n", d="4\n", e="5\n")
+    job = ToyJob(whole_items=True, diary=str(diary))
+    first = do(folder, tmp_path / "out", job)
+    seen = len(entries(diary))
+    assert do(folder, tmp_path / "out", job).planned_inputs == 0
+    again = do(folder, tmp_path / "out", job, retry_failed=True)
+    assert again.planned_inputs == 4
+    assert [line for line in entries(diary)[seen:] if line.startswith("item")] == [f"item {k}.t" for k in "abcd"]
+    assert again.finished.manifest.counts == first.finished.manifest.counts
+    assert again.finished.manifest.details == {"heaps": ["heap-a.txt", "heap-e.txt"]}

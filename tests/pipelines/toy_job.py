@@ -5,18 +5,20 @@ import dataclasses
 import os
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
 from od_core import storage
 from od_core.errors import UsageError
+from pipelines import sources
 from pipelines.executor import Work
-from pipelines.items import Item, Outcome, Piece, Source
-from pipelines.job import Failure, ItemLimit, Spread, Watch, Worker
+from pipelines.grouping import ItemLimit, by_limits
+from pipelines.items import Ask, Failure, Item, Outcome, Piece, Source
+from pipelines.job import Spread, Watch, Worker
 from pipelines.parts import RowWriter
-from pipelines.plan import Ask
-from pipelines.sources import Wanted
+from pipelines.sources import Found, Wanted
 
 SCHEMA = pa.schema([("key", pa.string()), ("line", pa.int64()), ("text", pa.string()), ("error", pa.string())])
 
@@ -26,6 +28,7 @@ class ToyJob:
     """Rows of text files, one per line. A file's first line can be an order: see `_obey`.
 
     `diary`: a folder in which every opening and closing of a worker and every item leaves a line, per process.
+    `whole_items`: every item also makes one file, heap-KEY.txt, of the lines of all its pieces.
     """
 
     diary: str = ""
@@ -34,6 +37,7 @@ class ToyJob:
     seconds_per_file: float = 0.0
     upper: bool = False
     on_open: str = ""
+    whole_items: bool = False
 
     name = "count"
     table = "lines"
@@ -45,9 +49,11 @@ class ToyJob:
     def options(self) -> Mapping[str, str]:
         return {"--upper": str(self.upper)}
 
-    @property
-    def wanted(self) -> Wanted:
-        return Wanted(_kind, "text files (.t)")
+    def check(self, ask: Ask) -> None:
+        sources.check(ask.inputs, WANTED)
+
+    def find(self, ask: Ask) -> Found:
+        return sources.match(ask.inputs, WANTED)
 
     def cut(self, source: Source) -> Sequence[Piece]:
         if not self.lines_per_piece or source.size == 0:
@@ -55,24 +61,31 @@ class ToyJob:
         grid = range(0, source.size, self.lines_per_piece)
         return [Piece(source, at, min(at + self.lines_per_piece, source.size), source.size) for at in grid]
 
-    def item_limit(self, kind: str) -> ItemLimit:
-        return ItemLimit(self.files_per_item, 1 << 20)
+    def group(self, pieces: Iterable[Piece]) -> Iterator[Item]:
+        return by_limits(pieces, {"text": ItemLimit(self.files_per_item, 1 << 20)})
 
     def spread(self, workers: int) -> Spread:
         return Spread(workers, 1)
 
-    def open_worker(self, threads: int) -> Worker:
-        return ToyWorker(self)
+    def open_worker(self, output: str, threads: int) -> Worker:
+        return ToyWorker(self, output)
 
     def failed_rows(self, piece: Piece, failure: Failure) -> pa.Table:
         return _rows([(piece.source.key, None, None, f"{failure.type}: {failure.message}")])
+
+    def publish(self, output: str, former: Mapping[str, Any]) -> Mapping[str, Any]:
+        staged = sorted(pathlib.Path(output, "_work").glob("heap-*.txt"))
+        for heap in staged:
+            heap.rename(pathlib.Path(output, heap.name))
+        return {"heaps": sorted(heap.name for heap in pathlib.Path(output).glob("heap-*.txt"))} if staged else former
 
 
 class ToyWorker:
     provenance: Mapping[str, object] = {"opened": True}
 
-    def __init__(self, job: ToyJob):
+    def __init__(self, job: ToyJob, output: str):
         self.job = job
+        self.output = output
         self.note("open")
         if job.on_open == "refuse":
             raise UsageError("the worker refuses to open")
@@ -84,7 +97,13 @@ class ToyWorker:
                 file.write(text + "\n")
 
     def run(self, item: Item, rows: RowWriter, watch: Watch) -> None:
+        condemned = dict(item.condemned)
+        heap: list[str] = []
         for piece in item.pieces:
+            if piece in condemned:
+                rows.write(self.job.failed_rows(piece, condemned[piece]))
+                rows.finish(Outcome(piece, "failed", 1, error=condemned[piece].message))
+                continue
             watch.begin(piece)
             self.note(f"item {piece}")
             time.sleep(self.job.seconds_per_file)
@@ -98,12 +117,16 @@ class ToyWorker:
                 rows.finish(Outcome(piece, "failed", 1, error="bad input"))
             else:
                 _obey(lines)
+                heap += lines
                 if self.job.upper:
                     lines = [line.upper() for line in lines]
                 rows.write(_rows([(piece.source.key, piece.start + n, line, None) for n, line in enumerate(lines)]))
                 rows.finish(Outcome(piece, "done" if lines else "empty", len(lines), {"lines": len(lines)}))
             watch.advance({"lines": len(lines)}, piece.weight)
             watch.end(piece)
+        if self.job.whole_items:
+            name = f"heap-{item.pieces[0].source.key.removesuffix('.t')}.txt"
+            storage.write_text(storage.join(self.output, "_work", name), "\n".join(heap))
 
     def close(self) -> None:
         self.note("close")
@@ -126,6 +149,9 @@ def _obey(lines: list[str]) -> None:
 
 def _kind(path: str) -> str | None:
     return "text" if path.endswith(".t") else None
+
+
+WANTED = Wanted(_kind, "text files (.t)")
 
 
 def _rows(rows: list[tuple[str, int | None, str | None, str | None]]) -> pa.Table:

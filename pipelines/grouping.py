@@ -1,0 +1,32 @@
+"""Grouping pieces into items of a sensible size."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from pipelines.items import Item, Piece
+
+
+class ItemLimit(NamedTuple):
+    """How much one item holds at most (but always at least one piece)."""
+
+    pieces: int
+    weight: int
+
+
+def by_limits(pieces: Iterable[Piece], limits: Mapping[str, ItemLimit]) -> Iterator[Item]:
+    """Neighbouring pieces of one kind as items, within the limits for their kind."""
+    open_groups: dict[str, list[Piece]] = {}
+    weights: dict[str, int] = {}
+    for piece in pieces:
+        kind = piece.source.kind
+        limit = limits[kind]
+        waiting = open_groups.setdefault(kind, [])
+        if waiting and (len(waiting) >= limit.pieces or weights[kind] + piece.weight > limit.weight):
+            yield Item(tuple(waiting))
+            waiting = open_groups[kind] = []
+        if not waiting:
+            weights[kind] = 0
+        waiting.append(piece)
+        weights[kind] += piece.weight
+    for waiting in open_groups.values():
+        yield Item(tuple(waiting))
