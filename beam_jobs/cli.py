@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 JOBS = {
+    "convert": "make TFRecord shards of annotated images (Pascal VOC, COCO), split into training and validation",
     "infer": "find objects in images, videos and TFRecords with a trained TensorFlow model; detections go to Parquet",
     "inspect": "say what a detections dataset, a model, a video or a TFRecord file holds, and whether it is valid",
     "demo": "run infer on a sample that boxbeam makes itself",

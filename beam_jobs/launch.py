@@ -59,7 +59,7 @@ def launch(name: str, make_job: Callable[[], Job], args: argparse.Namespace, bea
 
 
 def _work(make_job: Callable[[], Job], args: argparse.Namespace, engine: Engine) -> Work:
-    inputs, output = [_absolute(path) for path in args.input], _absolute(args.output)
+    inputs, output = [options.absolute(path) for path in args.input], options.absolute(args.output)
     _refuse_output(output)
     remote_files = None
     if any(storage.is_remote(path) for path in (*inputs, output)):
@@ -103,14 +103,6 @@ def _dry_run(work: Work) -> int:
         refuse_other_use(Dataset(work.ask.output), work.job)
     print(summary.plan_text(work, make_plan(work.job, work.ask)))
     return EXIT_DONE
-
-
-def _absolute(path: str) -> str:
-    """Local paths as workers, which may run elsewhere, understand them."""
-    if storage.is_remote(path) or not path:
-        return path
-    ending = "/" if path.endswith("/") and path != "/" else ""
-    return os.path.abspath(storage.local_path(path)) + ending
 
 
 def _refuse_output(output: str) -> None:

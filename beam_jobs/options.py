@@ -163,6 +163,16 @@ def path(text: str) -> str:
     return text
 
 
+def absolute(text: str) -> str:
+    """A local path as workers, which may run elsewhere, understand it; others as they are."""
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme.lower() != "file":
+        return text
+    local = rest if separator else text
+    ending = "/" if local.endswith("/") and local != "/" else ""
+    return os.path.abspath(local) + ending
+
+
 def positive_int(text: str) -> int:
     """An argparse type: a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:

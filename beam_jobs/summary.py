@@ -18,6 +18,7 @@ from pipelines.plan import Plan
 from pipelines.work import Engine, RunResult
 
 _FAILURES_SHOWN = 10
+_KINDS_SHOWN = 8
 _SECRET = re.compile(r"^--.*(secret|token|password|access_key|credential)", re.IGNORECASE)
 _FAILURES_REPORTED = 1000
 
@@ -37,6 +38,7 @@ def text(work: Work, progress: Progress, result: RunResult) -> str:
         lines.append(
             f"  {counted(result.finished.removed_inputs, 'inputs')} of the former run gone or changed: rows removed"
         )
+    lines += [f"  {note}" for note in manifest.details.get("notes", [])]
     speed = _speed(progress)
     if speed:
         lines.append(f"  speed: {speed}")
@@ -155,7 +157,8 @@ def counted(count: int, things: str) -> str:
 
 
 def _kinds(kinds: Mapping[str, int]) -> str:
-    return ", ".join(counted(n, f"{kind}s") for kind, n in sorted(kinds.items())) or "nothing"
+    told = [counted(n, f"{kind}s") for kind, n in sorted(kinds.items())]
+    return ", ".join(told[:_KINDS_SHOWN]) + (", ..." if len(told) > _KINDS_SHOWN else "") or "nothing"
 
 
 def _bytes(size: float) -> str:

@@ -64,6 +64,12 @@ class RecordError(InputError):
     stage = "read"
 
 
+class AnnotationError(InputError):
+    """An annotation that cannot be used."""
+
+    stage = "read"
+
+
 class DetectError(InputError):
     """The model failed on this image."""
 

@@ -2,7 +2,8 @@
 
 `DETECTIONS` is version 1 of the detections format, published for people in docs/detections-format.md: one row per
 image or video frame, its boxes in a list. `GROUND_TRUTH` has the same shape with annotation flags instead of scores,
-so that evaluation and drawing join like with like.
+so that evaluation and drawing join like with like; its `source_id` is what the data set itself calls an image (COCO's
+image id), which is the key of detections that were made from TFRecord files.
 
 Strings that repeat (kind, status, label) are plain `string` here and dictionary-encoded by Parquet on disk: Arrow's own
 dictionary type inside a list of structs is refused by several of the readers the format is meant for.
@@ -74,7 +75,13 @@ _FRAME = [
 ]
 
 DETECTIONS = pa.schema([*_FRAME, pa.field("detections", pa.list_(pa.field("element", DETECTION, nullable=False)))])
-GROUND_TRUTH = pa.schema([*_FRAME, pa.field("objects", pa.list_(pa.field("element", OBJECT, nullable=False)))])
+GROUND_TRUTH = pa.schema(
+    [
+        *_FRAME,
+        pa.field("source_id", pa.string()),
+        pa.field("objects", pa.list_(pa.field("element", OBJECT, nullable=False))),
+    ]
+)
 
 
 class FrameError(NamedTuple):
@@ -93,7 +100,8 @@ class FrameError(NamedTuple):
 class FrameRow(NamedTuple):
     """One image or frame, before it becomes a row of `DETECTIONS` or, with `objects` instead, of `GROUND_TRUTH`.
 
-    Columns as in docs/detections-format.md.
+    Columns as in docs/detections-format.md; `source_id`, what the data set itself calls the image, is a column of
+    `GROUND_TRUTH` only.
     """
 
     key: str
@@ -107,6 +115,7 @@ class FrameRow(NamedTuple):
     detections: Detections | None = None
     error: FrameError | None = None
     objects: GroundTruth | None = None
+    source_id: str | None = None
 
     @property
     def status(self) -> str:
@@ -167,14 +176,14 @@ _NO_OBJECTS = GroundTruth.empty()
 
 
 def _table(schema: pa.Schema, rows: Sequence[FrameRow], lists: pa.ListArray) -> pa.Table:
-    """The columns of `_FRAME`, and `lists` as the last column of the schema."""
+    """The columns of the schema from the rows, `lists` as the last one."""
     columns = {
         field.name: pa.array([getattr(row, field.name) for row in rows], field.type)
-        for field in _FRAME
+        for field in list(schema)[:-1]
         if field.name != "error"
     }
-    errors = pa.array([row.error and row.error._asdict() for row in rows], ERROR)
-    return pa.table({**columns, "error": errors, schema.names[-1]: lists}, schema)
+    columns["error"] = pa.array([row.error and row.error._asdict() for row in rows], ERROR)
+    return pa.table({**columns, schema.names[-1]: lists}, schema)
 
 
 def _list_column(lengths: Sequence[int | None], structs: pa.StructArray) -> pa.ListArray:

@@ -50,6 +50,9 @@ class RemoteFiles(Protocol):
     def upload(self, local: pathlib.Path, path: str) -> None:
         """Make the local file visible under `path`, whole or not at all."""
 
+    def move(self, source: str, target: str) -> None:
+        """Give a file another path, replacing a file of that name."""
+
     def remove(self, paths: list[str]) -> None:
         """Delete files."""
 
@@ -324,6 +327,20 @@ def write_text(path: str, text: str) -> None:
     """Commit a small text file."""
     with commit(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def move(source: str, target: str) -> None:
+    """Give a file another path on the same file system, replacing a file of that name.
+
+    Raises:
+        StorageError: it cannot be written there.
+    """
+    if is_remote(target):
+        _remote_files(target).move(source, target)
+        return
+    with _writing(target):
+        os.replace(local_path(source), local_path(target))
+        _sync_folder(os.path.dirname(local_path(target)) or ".")
 
 
 def remove(paths: list[str]) -> None:

@@ -82,6 +82,15 @@ class BeamFiles:
                 f"{path}: cannot be written ({error}); repeat the command when this is mended: finished work is kept"
             ) from error
 
+    def move(self, source: str, target: str) -> None:
+        """See storage.RemoteFiles: object stores copy, and then remove."""
+        try:
+            self._files_for(target).rename([source], [target])
+        except Exception as error:  # Beam's file systems raise what their client libraries raise
+            raise StorageError(
+                f"{target}: cannot be written ({error}); repeat the command when this is mended: finished work is kept"
+            ) from error
+
     def remove(self, paths: list[str]) -> None:
         """See storage.RemoteFiles."""
         if paths:

@@ -1,4 +1,4 @@
-"""Grouping pieces into items of a sensible size."""
+"""Grouping pieces into items."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -30,3 +30,12 @@ def by_limits(pieces: Iterable[Piece], limits: Mapping[str, ItemLimit]) -> Itera
         weights[kind] += piece.weight
     for waiting in open_groups.values():
         yield Item(tuple(waiting))
+
+
+def by_kind(pieces: Iterable[Piece]) -> Iterator[Item]:
+    """All pieces of a kind as one item, however many."""
+    kinds: dict[str, list[Piece]] = {}
+    for piece in pieces:
+        kinds.setdefault(piece.source.kind, []).append(piece)
+    for together in kinds.values():
+        yield Item(tuple(together))

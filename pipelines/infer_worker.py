@@ -22,6 +22,7 @@ from pipelines.items import Item, Outcome, Piece, add_counts
 from pipelines.job import Watch
 from pipelines.ordered import ordered_map, prefetch
 from pipelines.parts import RowWriter
+from pipelines.reading import frame_error, reading
 
 if TYPE_CHECKING:
     from pipelines.infer import InferJob
@@ -171,22 +172,6 @@ class InferWorker:
 
 def _some(ids: set[int]) -> str:
     return ", ".join(str(class_id) for class_id in sorted(ids)[:10])
-
-
-@contextlib.contextmanager
-def reading(uri: str) -> Iterator[None]:
-    """In a block that reads one input: the system's errors are that input's failure."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise InputError("no such file; it was listed, or was there when the run was planned") from error
-    except OSError as error:
-        raise InputError(f"{storage.printable(uri)} cannot be read: {error.strerror or error}") from error
-
-
-def frame_error(error: InputError) -> FrameError:
-    """An error about an input, as a row tells it."""
-    return FrameError(error.stage, type(error).__name__, str(error))
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from od_core.errors import ImageError
-from od_core.images import IMAGE_EXTENSIONS, MAX_PIXELS, ImageHeader, decode_image, encode_png, read_header
+from od_core.images import IMAGE_EXTENSIONS, MAX_PIXELS, ImageHeader, decode_image, encode_jpeg, encode_png, read_header
 
 ORIENTATION = 0x0112
 PIXELS = np.random.default_rng(7).integers(0, 256, (6, 9, 3), np.uint8)  # (H, W, 3), no two alike
@@ -386,6 +386,20 @@ def test_encode_png_keeps_every_pixel(shape):
         encoded = encode_png(image)
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encoded))), image)
         np.testing.assert_array_equal(decode_image(encoded), image)
+
+
+def test_encode_jpeg_keeps_the_colour_of_every_pixel():
+    lines = np.full((40, 60, 3), 128, np.uint8)
+    lines[:, 9] = lines[15] = (230, 159, 0)  # one pixel wide: with colours halved, it would turn grey
+    for image in (lines, lines[::-1, ::-1], SMOOTH):
+        decoded = decode_image(encode_jpeg(image, quality=95))
+        assert np.abs(decoded.astype(int) - image).mean() < 4
+    assert read_header(encode_jpeg(lines)) == ImageHeader("jpeg", 60, 40, 1)
+
+
+def test_encode_jpeg_is_repeatable_and_smaller_at_lower_quality():
+    assert encode_jpeg(SMOOTH) == encode_jpeg(SMOOTH.copy()) == encode_jpeg(SMOOTH, quality=90)
+    assert len(encode_jpeg(SMOOTH, quality=50)) < len(encode_jpeg(SMOOTH))
 
 
 # Real photos

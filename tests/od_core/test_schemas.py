@@ -179,6 +179,16 @@ def test_ground_truth_is_read_back(tmp_path):
     assert ground_truths_of(table.slice(2)) == expected[2:]
 
 
+def test_the_data_sets_own_name_of_an_image_is_a_column_of_ground_truth_only(tmp_path):
+    rows = [
+        FrameRow("a.jpg", "/a.jpg", "image", 0, objects=GroundTruth.empty(), source_id="397133"),
+        FrameRow("b.jpg", "/b.jpg", "image", 0, error=BROKEN),
+    ]
+    table = _through_a_file(ground_truth_table(rows, LABELS), tmp_path)
+    assert table.column("source_id").to_pylist() == ["397133", None]
+    assert "source_id" not in detections_table(rows, LABELS).schema.names
+
+
 def _columns(fields, prefix=""):
     """(name as on the page, type in words, whether it can be null) of a schema's columns and all within them."""
     for field in fields:
@@ -207,7 +217,8 @@ def test_the_published_page_lists_exactly_the_columns_of_the_schema(table, schem
     fields = list(schema) if schema is DETECTIONS else [schema.field("objects")]
     published = [(name.strip("`"), words, null != "never") for name, words, _, null in _page_tables()[table]]
     assert published == list(_columns(fields))
-    assert schema.names[:-1] == DETECTIONS.names[:-1]
+    own = ["source_id"] if schema is GROUND_TRUTH else []
+    assert schema.names[:-1] == DETECTIONS.names[:-1] + own
 
 
 def test_the_published_page_names_every_value_and_the_version():

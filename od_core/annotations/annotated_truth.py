@@ -1,0 +1,125 @@
+"""Ground truth straight from annotation files."""
+
+import functools
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from od_core import boxes, storage
+from od_core.annotations.annotated import AnnotatedImage, AnnotationFault, Annotations
+from od_core.errors import AnnotationError, InputError
+from od_core.ground_truth import GroundTruth
+from od_core.images import read_header
+from od_core.label_map import LabelMap
+from od_core.schemas import FrameError, FrameRow, ground_truth_table
+
+TABLE_ROWS = 1000
+
+_KEPT_FAULTS = 20
+
+
+class AnnotatedTruth:
+    """A `GroundTruthSet` of annotation files.
+
+    Boxes are divided by the size that the annotation gives, else by that of the image's header, upright. Without a
+    label map of their own, class names are numbered from 1 in alphabetical order, for which the files are read twice.
+    """
+
+    def __init__(self, annotations: Annotations, images_folder: str | None = None):
+        self.object_faults = 0
+        self.first_object_faults: list[AnnotationFault] = []
+        self._annotations = annotations
+        self._given_folder = images_folder
+
+    @property
+    def form(self) -> str:
+        return self._annotations.format
+
+    @functools.cached_property
+    def label_map(self) -> LabelMap | None:
+        """See `GroundTruthSet`; None where there is no object at all."""
+        if self._annotations.label_map is not None:
+            return self._annotations.label_map
+        names = {
+            item.label
+            for image in self._annotations.images()
+            if isinstance(image, AnnotatedImage)
+            for item in image.objects
+        }
+        return LabelMap.of_names(sorted(names)) if names else None
+
+    @functools.cached_property
+    def _ids(self) -> dict[str, int]:
+        return {item.name: item.id for item in self.label_map.items} if self.label_map else {}
+
+    @functools.cached_property
+    def _images_folder(self) -> str | None:
+        return self._given_folder or self._annotations.images_folder
+
+    def tables(self) -> Iterator[pa.Table]:
+        """See `GroundTruthSet.tables`."""
+        self.object_faults, self.first_object_faults = 0, []
+        labels = self.label_map.labels if self.label_map else {}
+        rows: list[FrameRow] = []
+        for found in self._annotations.images():
+            if isinstance(found, AnnotatedImage):
+                rows.append(self._row(found))
+            elif not found.of_object:
+                rows.append(self._blank(found.name or found.place, _error(found.message, found.place)))
+            else:
+                self.object_faults += 1
+                if len(self.first_object_faults) < _KEPT_FAULTS:
+                    self.first_object_faults.append(found)
+            if len(rows) == TABLE_ROWS:
+                yield ground_truth_table(rows, labels)
+                rows = []
+        if rows:
+            yield ground_truth_table(rows, labels)
+
+    def _blank(self, key: str, error: FrameError | None = None) -> FrameRow:
+        source = storage.join(self._images_folder, key) if self._images_folder else key
+        return FrameRow(key, storage.printable(source), "image", 0, error=error)
+
+    def _row(self, image: AnnotatedImage) -> FrameRow:
+        row = self._blank(image.name)._replace(source_id=image.source_id or None)
+        try:
+            width, height = self._size(image)
+        except AnnotationError as error:
+            if not image.objects:  # whatever its size, nothing is in it
+                return row._replace(width=image.width, height=image.height, objects=GroundTruth.empty())
+            return row._replace(error=_error(str(error), image.place))
+        return row._replace(width=width, height=height, objects=self._objects(image, width, height))
+
+    def _size(self, image: AnnotatedImage) -> tuple[int, int]:
+        """Width and height in pixels."""
+        if image.width is not None and image.height is not None:
+            return image.width, image.height
+        if self._images_folder is None:
+            raise AnnotationError("it does not say how large the image is, and where the images lie is not known")
+        try:
+            header = read_header(storage.read_bytes(storage.join(self._images_folder, image.name)))
+        except (OSError, InputError) as error:
+            why = (error.strerror if isinstance(error, OSError) else None) or error
+            raise AnnotationError(
+                f"it does not say how large the image is, nor does {image.name} in {self._images_folder}: {why}"
+            ) from error
+        return header.width, header.height
+
+    def _objects(self, image: AnnotatedImage, width: int, height: int) -> GroundTruth:
+        objects = image.objects
+        if not objects:
+            return GroundTruth.empty()
+        areas = [item.area for item in objects]
+        return GroundTruth.of(
+            boxes.to_normalised([item.box_px for item in objects], height, width),
+            [self._ids[item.label] for item in objects],
+            is_crowd=[item.is_crowd for item in objects],
+            difficult=[item.difficult for item in objects],
+            group_of=[item.group_of for item in objects],
+            labels=[item.label for item in objects],
+            area=None if areas.count(None) == len(areas) else [float("nan") if a is None else a for a in areas],
+        )
+
+
+def _error(message: str, place: str) -> FrameError:
+    return FrameError(AnnotationError.stage, AnnotationError.__name__, f"{place}: {message}")

@@ -1,0 +1,81 @@
+"""Ground truth in any of its forms, as tables of the schema `GROUND_TRUTH`."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import pyarrow as pa
+
+from od_core import storage
+from od_core.annotations import detect
+from od_core.annotations.annotated import AnnotationFault, no_such_path
+from od_core.annotations.annotated_truth import AnnotatedTruth
+from od_core.annotations.stored_truth import StoredTruth, find_stored_truth
+from od_core.errors import UsageError
+from od_core.label_map import LabelMap
+
+ACCEPTED = (
+    "a record dataset made by boxbeam, Parquet with a column `objects`, a COCO JSON file, or a folder or list of "
+    "Pascal VOC XML files"
+)
+
+
+class GroundTruthSet(Protocol):
+    """What people annotated in a set of images.
+
+    Attributes:
+        form: "records", "parquet", "voc" or "coco".
+        label_map: the classes and their ids; None where nothing names them.
+        object_faults: how many objects could not be used, as of the last time that `tables` was read to its end. Images
+            that could not be used are failed rows instead.
+        first_object_faults: the first few of them.
+    """
+
+    @property
+    def form(self) -> str: ...
+
+    @property
+    def label_map(self) -> LabelMap | None: ...
+
+    @property
+    def object_faults(self) -> int: ...
+
+    @property
+    def first_object_faults(self) -> Sequence[AnnotationFault]: ...
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Every image once, in tables of at most 1000 rows, in an order that depends on the files alone.
+
+        `key` is the image's path below the image folder; each call begins anew.
+
+        Raises:
+            UsageError: a file in the middle of the set is not what the others are.
+        """
+
+
+def open_ground_truth(path: str, *, images: str | None = None, splits: Sequence[str] = ()) -> GroundTruthSet:
+    """Ground truth at a path.
+
+    Args:
+        path: one of `ACCEPTED`.
+        images: the image folder, looked into only where annotations do not say how large an image is; by default the
+            one that the format's conventions lead to.
+        splits: take only these splits of a record dataset; empty: all there is.
+
+    Raises:
+        UsageError: nothing there, nothing of these forms, or a split that is not there; names what is.
+    """
+    if storage.stat(path) is None and not storage.is_folder(path):
+        raise no_such_path(path)
+    if images is not None and not storage.is_folder(images):
+        raise UsageError(f"{images}: no such image folder")
+    stored = find_stored_truth(path)
+    if stored is not None:
+        return StoredTruth(stored, splits)
+    if splits:
+        raise UsageError(f"{path}: only record datasets have splits; leave the option out, or give such a dataset")
+    try:
+        return AnnotatedTruth(detect.open_annotations(path), images)
+    except UsageError as error:
+        if detect.EXPECTED in str(error):
+            raise UsageError(str(error).replace(detect.EXPECTED, ACCEPTED)) from error
+        raise

@@ -1,0 +1,69 @@
+"""The images that annotations speak of, found in their folder."""
+
+import collections
+import difflib
+import posixpath
+import unicodedata
+from typing import NamedTuple
+
+from od_core import storage
+from od_core.errors import AnnotationError
+from od_core.images import IMAGE_EXTENSIONS
+from od_core.storage import FileInfo
+
+
+class FoundImage(NamedTuple):
+    """An image file, and its path below the folder with `/` and in Unicode NFC: its key."""
+
+    key: str
+    file: FileInfo
+
+
+class ImageFolder:
+    """The image files below a folder, listed once. Memory: about 300 bytes an image."""
+
+    def __init__(self, folder: str):
+        self.folder = folder
+        prefix = folder.rstrip("/") + "/"
+        self._files: dict[str, FileInfo] = {}
+        for info in storage.walk(folder):
+            if posixpath.splitext(info.path)[1].lower() in IMAGE_EXTENSIONS:
+                relative = info.path[len(prefix) :] if info.path.startswith(prefix) else info.path
+                self._files[unicodedata.normalize("NFC", storage.printable(relative))] = info
+        self._by_name: dict[str, list[str]] = collections.defaultdict(list)
+        for key in sorted(self._files):
+            self._by_name[posixpath.basename(key)].append(key)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def find(self, name: str) -> FoundImage:
+        """The image of this name: that path, else the only one that ends like it, in whole folders.
+
+        Raises:
+            AnnotationError: there is none, or several could be meant.
+        """
+        if name in self._files:
+            return FoundImage(name, self._files[name])
+        similar = self._by_name.get(posixpath.basename(name), [])
+        matching = [key for key in similar if f"/{name}".endswith(f"/{key}") or f"/{key}".endswith(f"/{name}")]
+        if len(matching) == 1:
+            return FoundImage(matching[0], self._files[matching[0]])
+        if matching:
+            raise AnnotationError(
+                f"the image {name} could be {matching[0]} or {matching[1]} in {storage.printable(self.folder)};"
+                " name it with its folder"
+            )
+        raise AnnotationError(
+            f"there is no image {name} in {storage.printable(self.folder)}{self._suggestion(name, similar)}"
+        )
+
+    def _suggestion(self, name: str, same_name: list[str]) -> str:
+        if same_name:
+            return f" (but there is {same_name[0]})"
+        stem = posixpath.splitext(name)[0]
+        others = (stem + extension for extension in sorted(IMAGE_EXTENSIONS))
+        other = next((key for key in others if key in self._files), None)
+        if other is None and len(self._files) <= 10_000:  # comparing with more takes too long for every name
+            other = next(iter(difflib.get_close_matches(name, self._files, 1, cutoff=0.85)), None)
+        return f" (but there is {other})" if other else ""

@@ -1,0 +1,204 @@
+"""Annotations in Pascal VOC's form: a folder of XML files, one per image, or those of them that a list names.
+
+Annotations/000001.xml      see `voc_xml`
+JPEGImages/000001.jpg
+ImageSets/Main/val.txt      "000001" a line; in lists of one class "000001 -1": all are read, whatever the number
+"""
+
+import posixpath
+from collections.abc import Iterator, Sequence
+
+from od_core import storage
+from od_core.annotations.annotated import AnnotatedImage, AnnotationFault, no_such_path, parent_folder, short_place
+from od_core.annotations.voc_xml import MAX_BYTES, XmlFile, parse_voc
+from od_core.errors import UsageError
+from od_core.images import IMAGE_EXTENSIONS
+
+ANNOTATIONS = "Annotations"
+
+_IMAGE_FOLDERS = ("JPEGImages", "images", "Images")
+_CLASS_FLAGS = ("-1", "0", "1")
+
+
+class VocAnnotations:
+    """The annotations in XML files, sorted by their paths.
+
+    An image's `name` is the file name in its annotation, behind the folder of the XML below the annotation folder:
+    Annotations/camera1/7.xml is about camera1/7.jpg. Where an annotation has no file name, or one without extension,
+    the image is looked for in `images_folder`; one that is not found there is taken for a .jpg.
+    """
+
+    format = "voc"
+    label_map = None
+
+    def __init__(self, files: Sequence[XmlFile], images_folder: str | None, missing: Sequence[AnnotationFault] = ()):
+        """`missing`: annotations that were asked for but are not there."""
+        self.images_folder = images_folder
+        self._files = files
+        self._missing = missing
+        self._image_names: dict[str, dict[str, str]] = {}
+
+    def images(self) -> Iterator[AnnotatedImage | AnnotationFault]:
+        """See `Annotations.images`."""
+        first_places: dict[str, str] = {}
+        for file in self._files:
+            found = self._read(file)
+            image = found[0]
+            if isinstance(image, AnnotatedImage):
+                first = first_places.setdefault(image.name, file.place)
+                if first != file.place:
+                    message = f"it is about {image.name}, which {first} is about as well; correct its <filename>"
+                    yield AnnotationFault(file.place, message, None)
+                    continue
+            yield from found
+        yield from self._missing
+
+    def _read(self, file: XmlFile) -> list[AnnotatedImage | AnnotationFault]:
+        try:
+            with storage.open_input(file.path) as opened:
+                content = opened.read(MAX_BYTES + 1)
+        except OSError as error:
+            message = f"the annotation cannot be read ({error.strerror or error})"
+            return [AnnotationFault(file.place, message, None)]
+        return parse_voc(content, file, self._find_image)
+
+    def _find_image(self, stem: str) -> str:
+        """The name of the image that is called `stem` but for its extension."""
+        folder, _, own = stem.rpartition("/")
+        if folder not in self._image_names:
+            self._image_names[folder] = self._names_by_stem(folder)
+        found = self._image_names[folder].get(own, f"{own}.jpg")
+        return f"{folder}/{found}" if folder else found
+
+    def _names_by_stem(self, folder: str) -> dict[str, str]:
+        path = storage.join(self.images_folder, folder).rstrip("/") if self.images_folder else None
+        if path is None or not storage.is_folder(path):
+            return {}
+        names = (name for name in storage.names_in(path) if _is_image(name))
+        return {posixpath.splitext(name)[0]: name for name in reversed(list(names))}
+
+
+def open_voc(path: str) -> VocAnnotations:
+    """The annotations below a path.
+
+    Args:
+        path: a VOC folder (with Annotations/ in it), a folder of XML files, at any depth, a single XML file, or a list
+            as in ImageSets/Main, whose Annotations/ is found two folders up, one up, or beside it.
+
+    Raises:
+        UsageError: no such path, no XML files there, or a list without its annotations.
+    """
+    if storage.stat(path) is None:
+        if not storage.is_folder(path):
+            raise no_such_path(path)
+        inner = storage.join(path, ANNOTATIONS)
+        return _of_folder(inner if storage.is_folder(inner) else path.rstrip("/") or "/")
+    if posixpath.splitext(path)[1].lower() == ".txt":
+        return _of_list(path)
+    folder, name = posixpath.split(path)
+    return VocAnnotations([XmlFile(path, name, short_place(path))], _images_folder(folder, beside=_has_images(folder)))
+
+
+def _of_folder(root: str) -> VocAnnotations:
+    files, has_images = _xml_files(root)
+    if not files:
+        raise UsageError(f"{root}: no .xml files in there, expected the annotations of a Pascal VOC data set")
+    inner = sorted({file.below.partition(f"/{ANNOTATIONS}/")[0] for file in files if f"/{ANNOTATIONS}/" in file.below})
+    if inner:
+        choices = " or ".join(storage.join(root, folder) for folder in inner[:5])
+        raise UsageError(f"{root}: a folder of Pascal VOC data sets, not one itself; give {choices}")
+    return VocAnnotations(files, _images_folder(root, beside=has_images))
+
+
+def _of_list(path: str) -> VocAnnotations:
+    lines = _lines(path)
+    folder = posixpath.dirname(path) or "."
+    above = parent_folder(folder)
+    roots = [storage.join(up, ANNOTATIONS) for up in (parent_folder(above), above, folder)]
+    root = next((root for root in roots if storage.is_folder(root)), None)
+    if root is None:
+        raise UsageError(
+            f"{path}: a list of annotations needs their folder {ANNOTATIONS} two folders up, as in a Pascal VOC data "
+            f"set, but there is no {roots[0]}"
+        )
+    files, has_images = _xml_files(root)
+    by_stem = {file.below[: -len(".xml")]: file for file in files}
+    wanted = {}
+    missing = []
+    for number, line in lines:
+        stem = _stem(line, by_stem)
+        if stem in by_stem:
+            wanted[stem] = by_stem[stem]
+        else:
+            place = f"{posixpath.basename(path)}: line {number}"
+            missing.append(AnnotationFault(place, f"it asks for {stem}.xml, which is not in {root}", None))
+    if not wanted:
+        raise UsageError(
+            f"{path}: none of its {len(lines)} lines names an annotation in {root}; the first says {lines[0][1]!r}"
+            if lines
+            else f"{path}: the list is empty, expected the name of an annotation a line"
+        )
+    return VocAnnotations(
+        [wanted[stem] for stem in sorted(wanted)], _images_folder(root, beside=has_images), tuple(missing)
+    )
+
+
+def _lines(path: str) -> list[tuple[int, str]]:
+    """The lines that say something, with their numbers from 1."""
+    try:
+        text = storage.read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: a list of annotations must be UTF-8 text, one name a line ({error})") from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+
+
+def _stem(line: str, known: dict[str, XmlFile]) -> str:
+    """What a line calls its annotation, less a class flag and an extension."""
+    candidates = [line]
+    words = line.rsplit(None, 1)
+    if len(words) == 2 and words[1] in _CLASS_FLAGS:
+        candidates.append(words[0])
+    for name in tuple(candidates):
+        stem, extension = posixpath.splitext(name)
+        if extension.lower() in {".xml", *IMAGE_EXTENSIONS}:
+            candidates.append(stem)
+    return next((name for name in candidates if name in known), candidates[-1])
+
+
+def _xml_files(root: str) -> tuple[list[XmlFile], bool]:
+    """The XML files below a folder, sorted, and whether there are images there too."""
+    prefix = storage.local_path(root).rstrip("/") + "/"
+    label = posixpath.basename(root.rstrip("/"))
+    files = []
+    has_images = False
+    for info in storage.walk(root):
+        if info.path.lower().endswith(".xml"):
+            below = info.path[len(prefix) :] if info.path.startswith(prefix) else posixpath.basename(info.path)
+            files.append(XmlFile(info.path, below, storage.printable(posixpath.join(label, below))))
+        has_images = has_images or _is_image(info.path)
+    return sorted(files, key=lambda file: file.below), has_images
+
+
+def _images_folder(root: str, beside: bool) -> str | None:
+    """Where the images of annotations in `root` lie by convention; `beside`: some lie there too."""
+    parts = root.split("/")
+    marks = [index for index, part in enumerate(parts) if part.lower() == ANNOTATIONS.lower()]
+    candidates = []
+    if marks:
+        data_set, rest = parts[: marks[-1]], parts[marks[-1] + 1 :]
+        for inner in (rest, []):
+            candidates += ["/".join([*data_set, name, *inner]) for name in _IMAGE_FOLDERS]
+    elif not beside:
+        candidates += [storage.join(parent_folder(root), name) for name in _IMAGE_FOLDERS]
+    found = next((folder for folder in candidates if storage.is_folder(folder)), None)
+    return found or ((root or ".") if beside else None)
+
+
+def _has_images(folder: str) -> bool:
+    return any(_is_image(name) for name in storage.names_in(folder or "."))
+
+
+def _is_image(path: str) -> bool:
+    return posixpath.splitext(path)[1].lower() in IMAGE_EXTENSIONS

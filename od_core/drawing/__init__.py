@@ -1,0 +1,10 @@
+"""Pictures for people: boxes with their labels drawn on images, captions, and two pictures side by side.
+
+Every function takes uint8 (H, W, 3) RGB and gives a new array; line width and text size follow the picture's size.
+"""
+
+from od_core.drawing.annotate import draw_detections, draw_ground_truth
+from od_core.drawing.compose import caption, side_by_side
+from od_core.drawing.palette import colour_of
+
+__all__ = ["caption", "colour_of", "draw_detections", "draw_ground_truth", "side_by_side"]

@@ -1,0 +1,153 @@
+"""One annotated image as a tf.train.Example of the TF Object Detection API."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from od_core import boxes, examples
+from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject
+from od_core.errors import ImageError
+from od_core.images import decode_image, encode_jpeg, encode_png, read_header
+
+# What TensorFlow's decode_image reads; others are stored as PNG, whose pixels are the same.
+_FORMATS_OF_TENSORFLOW = ("jpeg", "png", "bmp", "gif")
+_JPEG_QUALITY = 95
+_PNG_LEVEL = 6
+_VIEW_UNKNOWN = "Unspecified"
+
+
+class StoredImage(NamedTuple):
+    """An image as it goes into a record.
+
+    Attributes:
+        encoded: the file, upright without metadata.
+        format: what it is: "jpeg", "png", "bmp" or "gif".
+        width, height: in pixels.
+        orientation: EXIF orientation that the original had.
+        original_format: what it was.
+    """
+
+    encoded: bytes
+    format: str
+    width: int
+    height: int
+    orientation: int
+    original_format: str
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether it is not the original file, byte for byte."""
+        return self.orientation != 1 or self.format != self.original_format
+
+
+def stored_image(encoded: bytes) -> StoredImage:
+    """An image file as a record takes it: as it is, or re-encoded where TensorFlow would not see the same picture.
+
+    TensorFlow's decoders ignore EXIF orientation and know neither WebP nor TIFF. A JPEG that is to be turned is encoded
+    anew at quality 95, everything else as PNG. The pixels are decoded once, so that no damaged file gets into a record.
+
+    Raises:
+        ImageError: not an image, or damaged.
+    """
+    header = read_header(encoded)
+    pixels = decode_image(encoded)
+    height, width, _ = pixels.shape
+    kept = header.orientation == 1 and header.format in _FORMATS_OF_TENSORFLOW
+    if kept:
+        format = header.format
+    elif header.format == "jpeg":
+        encoded, format = encode_jpeg(pixels, _JPEG_QUALITY), "jpeg"
+    else:
+        encoded, format = encode_png(pixels, _PNG_LEVEL), "png"
+    return StoredImage(encoded, format, width, height, header.orientation, header.format)
+
+
+def upright_objects(annotated: AnnotatedImage, image: StoredImage) -> tuple[tuple[AnnotatedObject, ...], int, int]:
+    """The objects in pixels of the upright image as its annotation sees it, and that width and height.
+
+    An annotation speaks of the image as it is stored if its size is the stored one and not the upright one; else of the
+    upright image. It may also give another size than the file has: the image was scaled since.
+
+    Raises:
+        ImageError: the sizes do not even have the same shape: it is another image.
+    """
+    width, height = annotated.width or image.width, annotated.height or image.height
+    objects = annotated.objects
+    if image.orientation >= 5 and (width, height) == (image.height, image.width) != (image.width, image.height):
+        objects = tuple(
+            item._replace(box_px=_turned(item.box_px, width, height, image.orientation)) for item in objects
+        )
+        width, height = height, width
+    # One pixel of rounding at either edge, in either direction.
+    if abs(width * image.height - height * image.width) > width + height + image.width + image.height:
+        raise ImageError(
+            f"the annotation is of a {width} x {height} image,"
+            f" the file is {image.width} x {image.height}: it is another one"
+        )
+    return objects, width, height
+
+
+def _turned(
+    box_px: tuple[float, float, float, float], width: int, height: int, orientation: int
+) -> tuple[float, float, float, float]:
+    """A box in pixels of the stored image as one of the upright image, whose sides are exchanged."""
+    upright = boxes.upright(boxes.to_normalised([box_px], height, width), orientation)
+    ymin, xmin, ymax, xmax = boxes.to_pixels(upright, width, height)[0].tolist()
+    return ymin, xmin, ymax, xmax
+
+
+def encode_record(
+    image: StoredImage,
+    *,
+    filename: str,
+    source_id: str,
+    objects: Sequence[AnnotatedObject],
+    class_ids: Sequence[int],
+    normalised: npt.ArrayLike,
+    with_pose: bool,
+) -> bytes:
+    """The serialized tf.train.Example.
+
+    Features and their meaning are those of the API's dataset_tools (create_pascal_tf_record.py and
+    create_coco_tf_record.py), but for `image/format`, which says what the image is, and class ids, which are always
+    there.
+
+    Args:
+        image: what is stored.
+        filename: the image's name in its data set.
+        source_id: what the data set calls it; the API takes the file name where there is nothing else.
+        objects: the objects; `box_px` is not looked at.
+        class_ids: their label-map ids.
+        normalised: (N, 4), their boxes in units of the image.
+        with_pose: write `truncated` and `view`, as for Pascal VOC.
+    """
+    edges = np.asarray(normalised, np.float64).reshape(-1, 4).T
+    features: dict[str, examples.FeatureValue] = {
+        examples.ENCODED: image.encoded,
+        examples.FORMAT: image.format,
+        examples.FILENAME: filename,
+        examples.SOURCE_ID: source_id,
+        examples.SHA256: hashlib.sha256(image.encoded).hexdigest(),
+        examples.HEIGHT: image.height,
+        examples.WIDTH: image.width,
+        **dict(zip(examples.OBJECT_BOX, edges, strict=True)),
+        examples.OBJECT_CLASS_TEXT: [item.label for item in objects],
+        examples.OBJECT_CLASS_LABEL: np.array(class_ids, np.int64),
+        examples.OBJECT_DIFFICULT: _flags([item.difficult for item in objects]),
+        examples.OBJECT_IS_CROWD: _flags([item.is_crowd for item in objects]),
+    }
+    if any(item.group_of for item in objects):
+        features[examples.OBJECT_GROUP_OF] = _flags([item.group_of for item in objects])
+    if objects and all(item.area is not None for item in objects):
+        features[examples.OBJECT_AREA] = np.array([item.area for item in objects], np.float64)
+    if with_pose:
+        features[examples.OBJECT_TRUNCATED] = _flags([item.truncated for item in objects])
+        features[examples.OBJECT_VIEW] = [item.view or _VIEW_UNKNOWN for item in objects]
+    return examples.encode_example(features)
+
+
+def _flags(values: Sequence[bool]) -> npt.NDArray[np.int64]:
+    return np.array(values, np.int64)

@@ -1,0 +1,180 @@
+"""The item side of convert: one shard at a time, one image of it in memory."""
+
+import hashlib
+import pathlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from od_core import boxes, storage
+from od_core.annotations.annotated import AnnotatedObject
+from od_core.box_policy import Remark, apply_policy
+from od_core.errors import AnnotationError, InputError
+from od_core.ground_truth import GroundTruth
+from od_core.image_record import StoredImage, encode_record, stored_image, upright_objects
+from od_core.record_index import RecordPlace, record_index_table
+from od_core.records import write_record
+from od_core.schemas import FrameError, FrameRow
+from pipelines.convert_plan import PlannedImage, ShardPlans
+from pipelines.convert_shards import ShardFile, note_shard, plan_path, shards_folder, split_of
+from pipelines.items import Item, Outcome, Piece
+from pipelines.job import Watch
+from pipelines.parts import RowWriter
+from pipelines.reading import frame_error, reading
+
+if TYPE_CHECKING:
+    from pipelines.convert import ConvertJob
+
+_INDEX_ROWS_PER_TABLE = 1000
+
+
+class _Written(NamedTuple):
+    """What became of one image."""
+
+    row: FrameRow
+    place: RecordPlace
+    counts: Mapping[str, int]
+
+
+class ConvertWorker:
+    """Writes shards as a plan says."""
+
+    def __init__(self, job: "ConvertJob", output: str):
+        self._job = job
+        self._output = output
+        self._plans = ShardPlans(plan_path(output))
+        self._label_map = self._plans.header.label_map
+        self._labels = self._label_map.labels if self._label_map else {}
+
+    @property
+    def provenance(self) -> Mapping[str, object]:
+        """Nothing that the job does not know."""
+        return {}
+
+    def run(self, item: Item, rows: RowWriter, watch: Watch) -> None:
+        """Write the shard of an item, then its note, then the index rows of its images, in the order of their keys."""
+        shard = item.pieces[0].source.kind
+        pieces = {piece.source.key: piece for piece in item.pieces}
+        condemned = {piece.source.key: failure for piece, failure in item.condemned}
+        written: dict[str, _Written] = {}
+        records = 0
+        with (
+            storage.commit(storage.join(shards_folder(self._output), shard)) as temporary,
+            open(temporary, "wb") as file,
+        ):
+            for planned in self._plans.images(shard):
+                piece = pieces[planned.key]
+                if planned.key in condemned:
+                    written[planned.key] = self._failed(planned, shard, FrameError(*condemned[planned.key]))
+                    continue
+                watch.begin(piece)
+                one, payload = self._convert(planned, shard)
+                if payload is not None:
+                    offset = file.tell()
+                    length = write_record(file, payload)
+                    place = one.place._replace(shard=shard, offset=offset, length=length)
+                    one = one._replace(row=one.row._replace(record_index=records), place=place)
+                    records += 1
+                written[planned.key] = one
+                watch.advance(one.counts, piece.weight)
+                watch.end(piece)
+            file.flush()
+            size, digest = file.tell(), _sha256(temporary)
+        note_shard(self._output, ShardFile(shard, split_of(shard), records, size, digest))
+        self._index(item, rows, written)
+
+    def close(self) -> None:
+        """Close the plan."""
+        self._plans.close()
+
+    def _index(self, item: Item, rows: RowWriter, written: Mapping[str, _Written]) -> None:
+        for start in range(0, len(item.pieces), _INDEX_ROWS_PER_TABLE):
+            some = [written[piece.source.key] for piece in item.pieces[start : start + _INDEX_ROWS_PER_TABLE]]
+            rows.write(record_index_table([one.row for one in some], [one.place for one in some], self._labels))
+        for piece in item.pieces:
+            rows.finish(_outcome(piece, written[piece.source.key]))
+
+    def _convert(self, planned: PlannedImage, shard: str) -> tuple[_Written, bytes | None]:
+        try:
+            if planned.fault is not None:
+                raise AnnotationError(f"{planned.annotated.place}: {planned.fault}")
+            with reading(planned.uri):
+                encoded = storage.read_bytes(planned.uri)
+            return self._record(planned, stored_image(encoded), shard)
+        except InputError as error:
+            return self._failed(planned, shard, frame_error(error)), None
+
+    def _record(self, planned: PlannedImage, image: StoredImage, shard: str) -> tuple[_Written, bytes]:
+        annotated = planned.annotated
+        upright, width, height = upright_objects(annotated, image)
+        try:
+            kept = apply_policy(upright, width, height, self._job.boxes)
+        except AnnotationError as error:
+            raise AnnotationError(f"{annotated.place}: {error}") from error
+        objects, unknown = self._known(kept.objects)
+        ids = [self._id_of(item) for item in objects]
+        remarks = (
+            *(Remark("objects_not_usable", text) for text in planned.lost_objects),
+            *(Remark(kind, f"{annotated.place}: {text}") for kind, text in (*kept.remarks, *unknown)),
+        )
+        normalised = boxes.to_normalised([item.box_px for item in objects], height, width)
+        source_id = annotated.source_id or annotated.name
+        payload = encode_record(
+            image,
+            filename=annotated.name,
+            source_id=source_id,
+            objects=objects,
+            class_ids=ids,
+            normalised=normalised,
+            with_pose=self._plans.header.format == "voc",
+        )
+        areas = [item.area for item in objects if item.area is not None]
+        truth = GroundTruth.of(
+            normalised,
+            ids,
+            is_crowd=[item.is_crowd for item in objects],
+            difficult=[item.difficult for item in objects],
+            group_of=[item.group_of for item in objects],
+            labels=[item.label for item in objects],
+            area=areas if areas and len(areas) == len(objects) else None,
+        )
+        row = self._blank(planned)._replace(width=image.width, height=image.height, objects=truth)
+        row = row._replace(source_id=source_id)
+        place = RecordPlace(split_of(shard), format=image.format, remarks=tuple(r._asdict() for r in remarks))
+        counts = {"images": 1, "boxes": len(objects)}
+        if image.is_changed:
+            counts["images_re_encoded"] = 1
+        for remark in remarks:
+            counts[remark.kind] = counts.get(remark.kind, 0) + 1
+        return _Written(row, place, counts), payload
+
+    def _known(self, objects: tuple[AnnotatedObject, ...]) -> tuple[list[AnnotatedObject], list[Remark]]:
+        known = [item for item in objects if self._id_of(item) >= 0]
+        remarks = [
+            Remark("unknown_labels_skipped", f"{item.place}: the label map has no class {item.label!r}")
+            for item in objects
+            if self._id_of(item) < 0
+        ]
+        return known, remarks
+
+    def _id_of(self, item: AnnotatedObject) -> int:
+        found = self._label_map.id_of(item.label) if self._label_map else None
+        return -1 if found is None else found
+
+    def _blank(self, planned: PlannedImage) -> FrameRow:
+        return FrameRow(planned.key, storage.printable(planned.uri), "image", 0)
+
+    def _failed(self, planned: PlannedImage, shard: str, error: FrameError) -> _Written:
+        row = self._blank(planned)._replace(error=error, source_id=planned.annotated.source_id or None)
+        return _Written(row, RecordPlace(split_of(shard)), {})
+
+
+def _outcome(piece: Piece, written: _Written) -> Outcome:
+    row = written.row
+    if row.error is not None:
+        return Outcome(piece, "failed", 1, {}, row.error.message)
+    return Outcome(piece, "done" if row.objects is not None and len(row.objects) else "empty", 1, written.counts)
+
+
+def _sha256(path: pathlib.Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
