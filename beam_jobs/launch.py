@@ -60,7 +60,7 @@ def launch(name: str, make_job: Callable[[], Job], args: argparse.Namespace, bea
 
 def _work(make_job: Callable[[], Job], args: argparse.Namespace, engine: Engine) -> Work:
     inputs, output = [options.absolute(path) for path in args.input], options.absolute(args.output)
-    _refuse_output(output)
+    refuse_output(output)
     remote_files = None
     if any(storage.is_remote(path) for path in (*inputs, output)):
         from pipelines.beam_files import BeamFiles
@@ -105,7 +105,7 @@ def _dry_run(work: Work) -> int:
     return EXIT_DONE
 
 
-def _refuse_output(output: str) -> None:
+def refuse_output(output: str) -> None:
     """Refuse a place where no folder can be made, before a model is read or anything is planned."""
     if storage.is_remote(output):
         return

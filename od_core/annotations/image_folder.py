@@ -2,6 +2,7 @@
 
 import collections
 import difflib
+import functools
 import posixpath
 import unicodedata
 from typing import NamedTuple
@@ -10,6 +11,10 @@ from od_core import storage
 from od_core.errors import AnnotationError
 from od_core.images import IMAGE_EXTENSIONS
 from od_core.storage import FileInfo
+
+
+# Comparing one name with so many takes milliseconds, and every name may be missing.
+_NAMES_COMPARED = 1000
 
 
 class FoundImage(NamedTuple):
@@ -64,6 +69,20 @@ class ImageFolder:
         stem = posixpath.splitext(name)[0]
         others = (stem + extension for extension in sorted(IMAGE_EXTENSIONS))
         other = next((key for key in others if key in self._files), None)
-        if other is None and len(self._files) <= 10_000:  # comparing with more takes too long for every name
-            other = next(iter(difflib.get_close_matches(name, self._files, 1, cutoff=0.85)), None)
+        if other is None:
+            similar = self._by_digits.get(_digits(name), [])
+            if len(similar) <= _NAMES_COMPARED:
+                other = next(iter(difflib.get_close_matches(name, similar, 1, cutoff=0.85)), None)
         return f" (but there is {other})" if other else ""
+
+    @functools.cached_property
+    def _by_digits(self) -> dict[str, list[str]]:
+        """Keys by the digits in them: 0017.jpg is no misspelt 0016.jpg."""
+        found = collections.defaultdict(list)
+        for key in sorted(self._files):
+            found[_digits(key)].append(key)
+        return found
+
+
+def _digits(name: str) -> str:
+    return "".join(char for char in name if char.isdecimal())

@@ -200,7 +200,7 @@ def _defaults(path: str, count: int, is_failed: pa.Array) -> dict[str, pa.Array]
 def _object_lists(lists: pa.Array) -> tuple[pa.ListArray, npt.NDArray[np.bool_]]:
     """The column `objects` in its own type, with nulls in place of rows that have a broken box; and which these are."""
     structs = lists.flatten()
-    edges = np.stack([_floats(pc.struct_field(structs, edge)) for edge in _EDGES], axis=1)
+    edges = np.stack([_floats(structs.field(edge)) for edge in _EDGES], axis=1)
     is_broken = ~np.isfinite(edges).all(axis=1)
     rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
     bad = np.zeros(len(lists), np.bool_)

@@ -1,0 +1,66 @@
+"""Several sets of ground truth as one: pictures annotated in one place, a video in another."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from od_core.annotations.annotated import AnnotationFault
+from od_core.annotations.ground_truth_set import GroundTruthSet, open_ground_truth
+from od_core.errors import UsageError
+from od_core.label_map import LabelMap
+
+
+class JoinedTruth:
+    """A `GroundTruthSet` of others, one after another.
+
+    Raises:
+        UsageError: their label maps give one class different ids.
+    """
+
+    def __init__(self, sets: Sequence[GroundTruthSet], paths: Sequence[str]):
+        self._sets = sets
+        maps = [(one.label_map, path) for one, path in zip(sets, paths, strict=True) if one.label_map is not None]
+        for label_map, path in maps[1:]:
+            first, first_path = maps[0]
+            if first is not None and label_map is not None and label_map.names != first.names:
+                raise UsageError(
+                    f"{first_path} and {path} number their classes differently ({_told(first)}; {_told(label_map)});"
+                    " convert them with one --label_map, or evaluate them one after the other"
+                )
+        self.label_map = maps[0][0] if maps else None
+
+    @property
+    def form(self) -> str:
+        """See GroundTruthSet: the forms of all, joined by "+"."""
+        return "+".join(dict.fromkeys(one.form for one in self._sets))
+
+    @property
+    def object_faults(self) -> int:
+        """See GroundTruthSet."""
+        return sum(one.object_faults for one in self._sets)
+
+    @property
+    def first_object_faults(self) -> Sequence[AnnotationFault]:
+        """See GroundTruthSet."""
+        return [fault for one in self._sets for fault in one.first_object_faults]
+
+    def tables(self) -> Iterator[pa.Table]:
+        """See GroundTruthSet."""
+        return itertools.chain.from_iterable(one.tables() for one in self._sets)
+
+
+def open_all_ground_truth(
+    paths: Sequence[str], *, images: str | None = None, splits: Sequence[str] = ()
+) -> GroundTruthSet:
+    """Ground truth at one path or several; arguments as for `open_ground_truth`.
+
+    Raises:
+        UsageError: as `open_ground_truth`, and where sets number their classes differently.
+    """
+    sets = [open_ground_truth(path, images=images, splits=splits) for path in paths]
+    return sets[0] if len(sets) == 1 else JoinedTruth(sets, paths)
+
+
+def _told(label_map: LabelMap) -> str:
+    return ", ".join(f"{name} = {class_id}" for class_id, name in itertools.islice(label_map.names.items(), 5))
