@@ -15,11 +15,12 @@ from beam_jobs.progress import Progress, progress_for
 from od_core import storage
 from od_core.errors import BoxbeamError, OutputError, RunStoppedError, TooManyFailedError, UsageError
 from pipelines.dataset import Dataset, refuse_other_use
+from pipelines.engine import Engine
 from pipelines.executor import Work
 from pipelines.items import Ask
 from pipelines.job import Job
 from pipelines.plan import make_plan
-from pipelines.work import Engine, RunResult, run
+from pipelines.work import RunResult, run
 
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_SOME_FAILED = 0, 1, 2, 3
 

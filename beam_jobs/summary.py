@@ -12,10 +12,11 @@ from beam_jobs.progress import Progress
 from od_core import storage
 from od_core.errors import BoxbeamError
 from pipelines.dataset import RUN_REPORT
+from pipelines.engine import Engine
 from pipelines.executor import Work
 from pipelines.items import OUTCOMES, Outcome
 from pipelines.plan import Plan
-from pipelines.work import Engine, RunResult
+from pipelines.work import RunResult
 
 _FAILURES_SHOWN = 10
 _KINDS_SHOWN = 8

@@ -13,22 +13,21 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any
 
 from od_core import storage
-from od_core.errors import BoxbeamError, RunStoppedError, StorageError
+from od_core.errors import RunStoppedError
 from pipelines import executor, local_run
 from pipelines.dataset import Dataset, refuse_other_use
+from pipelines.engine import Engine, run_graph
 from pipelines.executor import Work
 from pipelines.finalize import Finished, finalize
 from pipelines.local_run import LocalRun, share_exceeded
 from pipelines.lock import locked
 from pipelines.observer import Observer
 from pipelines.plan import Plan, make_plan, prepare_work
-
-LOCAL_RUNNER = "DirectRunner"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,19 +45,6 @@ class RunResult:
     planned_inputs: int
     seconds: Mapping[str, float]
     too_many_failed: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class Engine:
-    """Where a run executes: Beam's runner, and the options that are Beam's."""
-
-    runner: str = LOCAL_RUNNER
-    beam_options: Sequence[str] = ()
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the graph runs in this process."""
-        return self.runner == LOCAL_RUNNER
 
 
 def run(work: Work, engine: Engine, observer: Observer, *, max_failed_ratio: float) -> RunResult:
@@ -134,31 +120,7 @@ def _run_locally(work: Work, engine: Engine, plan: Plan, observer: Observer, max
 
 
 def _run_graph(work: Work, engine: Engine) -> None:
-    import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    if engine.is_local:
-        from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-
-        # Named, because today's DirectRunner first tries to download another runner.
-        pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(list(engine.beam_options)))
-    else:
-        options = PipelineOptions(list(engine.beam_options), runner=engine.runner)
-        pipeline = beam.Pipeline(options=options)
-    build(pipeline, work, spread=not engine.is_local)
-    try:
-        result = pipeline.run()
-        try:
-            state = result.wait_until_finish()
-        except KeyboardInterrupt:
-            result.cancel()
-            raise
-    except BoxbeamError:
-        raise
-    except Exception as error:
-        raise StorageError(f"{engine.runner} gave the job up: {_first_line(error)}") from error
-    if state not in (None, "DONE"):
-        raise StorageError(f"{engine.runner} ended the job as {state}; repeat the command, it continues")
+    run_graph(engine, lambda root: build(root, work, spread=not engine.is_local))
 
 
 def build(root: Any, work: Work, *, spread: bool) -> Any:
@@ -178,13 +140,6 @@ def build(root: Any, work: Work, *, spread: bool) -> Any:
     if spread:
         items = items | "SpreadItems" >> beam.Reshuffle()
     return items | "RunItems" >> RunItems(work)
-
-
-def _first_line(error: Exception) -> str:
-    """The telling line of an error that came through Beam, which appends its own tracebacks."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if "Error" in line and not line.startswith(("File ", "Traceback"))]
-    return (telling or lines or [type(error).__name__])[-1]
 
 
 @contextlib.contextmanager

@@ -16,10 +16,11 @@ from beam_jobs.launch import launch
 from beam_jobs.progress import Progress
 from od_core.errors import StorageError
 from pipelines.dataset import Manifest
+from pipelines.engine import Engine
 from pipelines.finalize import Finished
 from pipelines.items import Item, ItemReport, Piece, Source
 from pipelines.plan import Plan
-from pipelines.work import Engine, RunResult
+from pipelines.work import RunResult
 from tests.pipelines.toy_job import ToyJob, toy_work
 
 

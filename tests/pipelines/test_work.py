@@ -9,11 +9,12 @@ import pytest
 
 from od_core.errors import OutputError, TooManyFailedError, UsageError
 from pipelines.dataset import Dataset
+from pipelines.engine import Engine
 from pipelines.items import ItemReport, Piece
 from pipelines.observer import Silent
 from pipelines.plan import make_plan
 from pipelines.run_item import run_item
-from pipelines.work import Engine, RunResult, run
+from pipelines.work import RunResult, run
 from tests.pipelines.conftest import dataset_rows, entries
 from tests.pipelines.toy_job import Spread, ToyJob, toy_work
 

@@ -5,8 +5,9 @@ import logging
 import sys
 
 from od_core.errors import BoxbeamError, RunStoppedError
+from pipelines.engine import Engine
 from pipelines.observer import Silent
-from pipelines.work import Engine, run
+from pipelines.work import run
 from tests.pipelines.toy_job import ToyJob, toy_work
 
 

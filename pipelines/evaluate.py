@@ -1,0 +1,166 @@
+"""The evaluate job: detections in, numbers out.
+
+    row groups ─spread─► frames with their ground truth ─► metrics' accumulators ─merge─► numbers
+
+The launcher joins the two by name first (evaluate_plan.py), and leaves the ground truth of the frames to evaluate as
+one file. Every worker process loads that once, as arrays: 27 MB for a million boxes and some 150 bytes a frame. What
+travels is accumulators: 24 bytes a detection for COCO, 9 for Pascal VOC, all of which end up in one process.
+"""
+
+# No `from __future__ import annotations` here: Beam reads the type hints when the graph is built.
+
+import json
+import pickle
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.utils import shared
+
+from od_core import storage
+from od_core.metrics.frame import EvaluatedFrame
+from od_core.metrics.metric import Metric, MetricFactory
+from od_core.storage import RemoteFiles
+from pipelines.engine import Engine, run_graph
+from pipelines.evaluate_detections import RowGroup
+from pipelines.evaluate_frames import DetectionClasses, evaluated_frames
+from pipelines.evaluate_plan import EvaluationPlan
+from pipelines.evaluate_truth import WorkerTruth
+
+
+class FrameBatch(list[EvaluatedFrame]):
+    """Frames that travel together."""
+
+
+class _FrameBatchCoder(beam.coders.Coder):
+    """Pickles; but tells the size without doing so, which Beam asks for the first elements though they never travel."""
+
+    def encode(self, value: FrameBatch) -> bytes:
+        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+
+    def decode(self, encoded: bytes) -> FrameBatch:
+        batch: FrameBatch = pickle.loads(encoded)
+        return batch
+
+    def estimate_size(self, value: FrameBatch) -> int:
+        return sum(24 * len(frame.found) + 27 * len(frame.truth) for frame in value)
+
+    def is_deterministic(self) -> bool:
+        return False
+
+
+beam.coders.registry.register_coder(FrameBatch, _FrameBatchCoder)
+
+Values = dict[str, dict[str, float]]
+"""Name of the metric -> its numbers."""
+
+
+class MetricsFn(beam.CombineFn):
+    """Metrics as Beam combines them: batches of frames in, `Values` out.
+
+    Args:
+        factories: one for each metric.
+    """
+
+    def __init__(self, factories: Sequence[MetricFactory]):
+        super().__init__()
+        self._factories = tuple(factories)
+
+    def create_accumulator(self) -> tuple[Metric, ...]:
+        return tuple(make() for make in self._factories)
+
+    def add_input(self, accumulator: tuple[Metric, ...], frames: FrameBatch) -> tuple[Metric, ...]:
+        for metric in accumulator:
+            metric.update(frames)
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[tuple[Metric, ...]]) -> tuple[Metric, ...]:
+        merged = self.create_accumulator()
+        for accumulator in accumulators:
+            for metric, other in zip(merged, accumulator, strict=True):
+                metric.merge(other)
+        return merged
+
+    def extract_output(self, accumulator: tuple[Metric, ...]) -> Values:
+        return {metric.name: dict(metric.value()) for metric in accumulator}
+
+
+class ReadFrames(beam.PTransform):
+    """Row groups of detections in, batches of frames with their ground truth out."""
+
+    def __init__(self, plan: EvaluationPlan, remote_files: RemoteFiles | None = None):
+        super().__init__()
+        self._plan, self._remote_files = plan, remote_files
+
+    def expand(self, groups: beam.PCollection[RowGroup]) -> beam.PCollection[FrameBatch]:
+        reading = _ReadFramesFn(self._plan.truth_file, self._plan.detection_classes, self._remote_files)
+        return groups | "Read" >> beam.ParDo(reading)
+
+
+class _ReadFramesFn(beam.DoFn):
+    """Holds the ground truth, one for all of a process, from setup() on."""
+
+    def __init__(self, truth_file: str, classes: Sequence[Any], remote_files: RemoteFiles | None):
+        self._truth_file, self._ids, self._remote_files = truth_file, tuple(classes), remote_files
+        self._shared = shared.Shared()
+        self._frames = beam.metrics.Metrics.counter("boxbeam", "frames_evaluated")
+
+    def setup(self) -> None:
+        if self._remote_files is not None:
+            storage.register_remote(self._remote_files)
+        self._truth = self._shared.acquire(lambda: WorkerTruth(self._truth_file))
+        self._classes = DetectionClasses(self._ids)
+
+    def process(self, group: RowGroup) -> Iterator[FrameBatch]:
+        for frames in evaluated_frames(group, self._truth, self._classes):
+            self._frames.inc(len(frames))
+            yield FrameBatch(frames)
+
+
+def build(
+    root: Any,
+    plan: EvaluationPlan,
+    factories: Sequence[MetricFactory],
+    values_file: str,
+    remote_files: RemoteFiles | None = None,
+) -> Any:
+    """The graph: the numbers of an evaluation end up in `values_file`, which `read_values` reads.
+
+    Args:
+        root: the pipeline.
+        plan: what to evaluate.
+        factories: the metrics.
+        values_file: a file that the workers can write.
+        remote_files: the file system of paths with a scheme, for the workers.
+    """
+    return (
+        root
+        | "RowGroups" >> beam.Create(list(plan.detections.row_groups()))
+        | "Spread" >> beam.Reshuffle()  # else one worker would get all of a file
+        | "ReadFrames" >> ReadFrames(plan, remote_files)
+        | "Evaluate" >> beam.CombineGlobally(MetricsFn(factories))
+        | "WriteValues" >> beam.Map(_write_values, values_file, remote_files)
+    )
+
+
+def run(
+    plan: EvaluationPlan,
+    factories: Sequence[MetricFactory],
+    engine: Engine,
+    values_file: str,
+    remote_files: RemoteFiles | None = None,
+) -> Values:
+    """Evaluate.
+
+    Raises:
+        StorageError: the runner gave up; says why.
+    """
+    run_graph(engine, lambda root: build(root, plan, factories, values_file, remote_files))
+    values: Values = json.loads(storage.read_bytes(values_file))
+    return values
+
+
+def _write_values(values: Mapping[str, Mapping[str, float]], path: str, remote_files: RemoteFiles | None) -> None:
+    if remote_files is not None:
+        storage.register_remote(remote_files)
+    storage.write_text(path, json.dumps(values))  # NaN as Python writes and reads it: the file is our own

@@ -1,0 +1,89 @@
+"""Frames to evaluate: the rows of a row group of detections, each with its ground truth."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from od_core.detections import Detections
+from od_core.errors import StorageError
+from od_core.metrics.frame import EvaluatedFrame
+from pipelines.evaluate_classes import NO_CLASS, ClassCodes, ClassPair
+from pipelines.evaluate_detections import RowGroup, read_boxes, read_columns
+from pipelines.evaluate_truth import EDGES, WorkerTruth
+
+_ROWS = 1000
+
+
+class DetectionClasses:
+    """The evaluation's class ids for the classes in detections, as the launcher found them: pairs of class and id."""
+
+    def __init__(self, ids: Sequence[tuple[ClassPair, int]]) -> None:
+        self._codes = ClassCodes([pair for pair, _ in ids])
+        self._ids = [class_id for _, class_id in ids]
+
+    def of(self, structs: pa.StructArray) -> npt.NDArray[np.int32]:
+        """The class id of every detection, int32 (N,); `NO_CLASS` for one of no class of the evaluation."""
+        codes = self._codes.codes(structs)
+        self._ids += [NO_CLASS] * (len(self._codes.pairs) - len(self._ids))  # classes of frames that are left out
+        return np.array([*self._ids, NO_CLASS], np.int32)[codes]
+
+
+def evaluated_frames(group: RowGroup, truth: WorkerTruth, classes: DetectionClasses) -> Iterator[list[EvaluatedFrame]]:
+    """The frames of a row group that the ground truth knows, some at a time.
+
+    Raises:
+        StorageError: a row that is not what docs/detections-format.md promises.
+    """
+    rows = read_columns(group)
+    places = found_places(rows, truth)
+    sizes = np.column_stack([rows.column(name).fill_null(0).to_numpy() for name in ("height", "width")])
+    start = 0
+    for lists in read_boxes(group, _ROWS):
+        part = slice(start, start + len(lists))
+        start = part.stop
+        try:
+            yield list(_frames(lists, places[part], sizes[part], truth, classes))
+        except ValueError as error:
+            raise StorageError(
+                f"{group.path}: rows {part.start} to {part.stop - 1} of row group {group.number}: {error};"
+                " boxbeam inspect says more"
+            ) from error
+
+
+def found_places(rows: pa.Table, truth: WorkerTruth) -> npt.NDArray[np.int64]:
+    """Where the ground truth has the frame of every row; -1 for a frame it lacks, and for a row that failed."""
+    indices = rows.column("frame_index").combine_chunks().fill_null(0).to_numpy(zero_copy_only=False)
+    places = truth.index.find(rows.column("key").combine_chunks(), indices)
+    is_done = pc.equal(rows.column("status"), "done").to_numpy(zero_copy_only=False)
+    return np.where(is_done, places, -1)
+
+
+def _frames(
+    lists: pa.ListArray,
+    places: npt.NDArray[np.int64],
+    sizes: npt.NDArray[np.int64],
+    truth: WorkerTruth,
+    classes: DetectionClasses,
+) -> Iterator[EvaluatedFrame]:
+    structs = lists.flatten()
+    class_ids = classes.of(structs)
+    kept = class_ids != NO_CLASS
+    lengths = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    stops = np.concatenate([[0], np.cumsum(lengths)])
+    stops = np.concatenate([[0], np.cumsum(kept)])[stops]  # as they are when only the kept ones are left
+    boxes = np.stack([structs.field(edge).to_numpy(zero_copy_only=False) for edge in EDGES], axis=1)[kept]
+    scores = structs.field("score").to_numpy(zero_copy_only=False)[kept]
+    class_ids = class_ids[kept]
+    for row in np.flatnonzero(places >= 0).tolist():
+        place, part = int(places[row]), slice(stops[row], stops[row + 1])
+        height, width = (truth.sizes[place] if truth.sizes[place].all() else sizes[row]).tolist()
+        yield EvaluatedFrame(
+            truth.names[place].as_py(),
+            height,
+            width,
+            truth.truth_at(place),
+            Detections.best_first(boxes[part], scores[part], class_ids[part]),
+        )

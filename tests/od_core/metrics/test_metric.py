@@ -1,0 +1,79 @@
+"""What every metric promises: the numbers depend on the frames alone."""
+
+import functools
+import pickle
+
+import evaluation_problems as problems
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from od_core.metrics.coco import CocoBoxes
+from od_core.metrics.metric import Metric, MetricFactory
+from od_core.metrics.voc import PascalBoxes
+
+PROBLEM = problems.random_problem(7, frames=10)
+FACTORIES: list[MetricFactory] = [
+    functools.partial(CocoBoxes, PROBLEM.categories),
+    functools.partial(PascalBoxes, PROBLEM.categories),
+]
+each_metric = pytest.mark.parametrize("make", FACTORIES, ids=["coco", "voc"])
+
+
+def evaluated(make: MetricFactory, *parts: list[int]) -> list[Metric]:
+    """One accumulator for each list of frame numbers."""
+    metrics = [make() for _ in parts]
+    for metric, part in zip(metrics, parts, strict=True):
+        metric.update([PROBLEM.frames[number] for number in part])
+    return metrics
+
+
+@each_metric
+@given(data=st.data())
+def test_no_split_order_or_merge_tree_changes_a_digit(make: MetricFactory, data: st.DataObject) -> None:
+    (whole,) = evaluated(make, list(range(10)))
+    order = data.draw(st.permutations(range(10)))
+    cuts = sorted(data.draw(st.lists(st.integers(0, 10), max_size=4)))
+    metrics = evaluated(make, *(order[start:stop] for start, stop in zip([0, *cuts], [*cuts, 10], strict=True)))
+    while len(metrics) > 1:
+        into, other = data.draw(st.permutations(range(len(metrics))))[:2]
+        metrics[into].merge(metrics[other])
+        del metrics[other]
+    assert repr(metrics[0].value()) == repr(whole.value())  # as text NaN equals NaN; order and last digits show
+
+
+@each_metric
+def test_a_pickled_metric_goes_on_where_it_was(make: MetricFactory) -> None:
+    first, rest, whole = evaluated(make, [3, 1], [0, 2], [0, 1, 2, 3])
+    copy = pickle.loads(pickle.dumps(first))
+    copy.merge(pickle.loads(pickle.dumps(rest)))
+    assert repr(copy.value()) == repr(whole.value())
+    assert repr(pickle.loads(pickle.dumps(make))().value()) == repr(make().value())
+
+
+@each_metric
+def test_a_value_does_not_end_a_metric(make: MetricFactory) -> None:
+    metric, whole = evaluated(make, [0], [0, 1])
+    metric.value()
+    metric.update([PROBLEM.frames[1]])
+    assert repr(metric.value()) == repr(whole.value())
+
+
+@each_metric
+def test_a_frame_counts_once(make: MetricFactory) -> None:
+    name = PROBLEM.frames[4].name
+    metric, other = evaluated(make, [3, 4], [4, 5])
+    before = repr(metric.value())
+    with pytest.raises(ValueError, match=f"'{name}' was added twice"):
+        metric.merge(other)
+    assert repr(metric.value()) == before
+    with pytest.raises(ValueError, match=f"'{name}' was added twice"):
+        metric.update([PROBLEM.frames[4]])
+
+
+@each_metric
+def test_a_metric_says_what_its_numbers_are(make: MetricFactory) -> None:
+    metric = make()
+    assert metric.name in ("coco", "voc")
+    assert "average precision" in metric.definition
+    assert "IoU" in metric.definition
