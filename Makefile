@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format test-cluster bench clean
+.PHONY: help setup demo test check format test-cluster pictures bench clean
 
 help:  ## list these chores
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -22,7 +22,7 @@ $(VENV)/ready: requirements.txt requirements-dev.txt setup.py
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(VENV)/ready  ## run the main job on a sample that boxbeam makes itself; the result is in demo_out/
+demo: $(VENV)/ready  ## the whole chain on a scene that boxbeam draws; pictures and a video land in demo_out/pictures/
 	@$(BIN)/boxbeam demo --output demo_out
 
 test: $(VENV)/ready  ## run the test suite (without the cluster tests)
@@ -39,6 +39,9 @@ check: $(VENV)/ready  ## ruff and mypy
 format: $(VENV)/ready  ## let ruff rewrite
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+pictures: $(VENV)/ready  ## make the pictures of README.md anew
+	@$(BIN)/python docs/make_pictures.py
 
 bench: $(VENV)/ready  ## speed and memory of infer beside bare Session loops
 	@$(BIN)/python -m benchmarks.infer

@@ -11,15 +11,17 @@ from collections.abc import Sequence
 JOBS = {
     "convert": "make TFRecord shards of annotated images (Pascal VOC, COCO), split into training and validation",
     "infer": "find objects in images, videos and TFRecords with a trained TensorFlow model; detections go to Parquet",
+    "evaluate": "hold detections against ground truth: COCO's and Pascal VOC's numbers, per class and overall",
+    "render": "draw detections into pictures and videos, ground truth beside them",
     "inspect": "say what a detections dataset, a model, a video or a TFRecord file holds, and whether it is valid",
-    "demo": "run infer on a sample that boxbeam makes itself",
+    "demo": "the whole chain on a harbour that boxbeam draws itself: look at its pictures first",
 }
 
 _START = """
 start here (this works when pasted):
   boxbeam demo --output demo_out
-  boxbeam infer --model demo_out/model --label_map demo_out/model/label_map.pbtxt --input demo_out/sample --output found
-  boxbeam inspect found
+  boxbeam infer --model demo_out/model --label_map demo_out/model/label_map.pbtxt --input demo_out/scene --output found
+  boxbeam evaluate --detections found --ground_truth demo_out/records --output scores
 """
 
 

@@ -2,7 +2,7 @@
 
 examples (the first two work when pasted; they use what the demo makes):
   boxbeam demo --output demo_out
-  boxbeam infer --model demo_out/model --label_map demo_out/model/label_map.pbtxt --input demo_out/sample --output found
+  boxbeam infer --model demo_out/model --label_map demo_out/model/label_map.pbtxt --input demo_out/scene --output found
 
   boxbeam infer --model exported/saved_model --label_map labels.pbtxt --input photos/ 'clips/**/*.mp4' --output found
   boxbeam infer --model frozen_inference_graph.pb --label_map labels.pbtxt --input val-*.tfrecord --output found

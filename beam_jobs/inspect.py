@@ -3,7 +3,7 @@
 examples (they work when pasted, after: boxbeam demo --output demo_out):
   boxbeam inspect demo_out/detections            counts, classes, scores; checksums and schema are checked
   boxbeam inspect demo_out/model                 what the model takes and gives
-  boxbeam inspect demo_out/sample/video.mp4      codec, size, rotation, rate; --decode counts the true frames
+  boxbeam inspect demo_out/scene/harbour.mp4     codec, size, rotation, rate; --decode counts the true frames
   boxbeam inspect demo_out/model/label_map.pbtxt
 
 exit status:

@@ -1,4 +1,4 @@
-"""The demo, whole: from nothing to a dataset that agrees with what was drawn; repeated, it finds its work done."""
+"""The demo, whole: from nothing to pictures and numbers; repeated, it finds its work done."""
 
 import json
 import pathlib
@@ -9,34 +9,51 @@ import pytest
 
 from beam_jobs import demo
 from od_core.detections_check import check_detections
+from od_core.video import VideoFrame, read_video
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+FOLDERS = ["detections", "metrics", "model", "pictures", "records", "scene"]
 
 
-def test_the_demo_finds_every_block_and_has_nothing_to_do_when_repeated(tmp_path, capsys):
+def test_the_demo_goes_the_whole_way_and_has_nothing_to_do_when_repeated(tmp_path, capsys):
     output = tmp_path / "demo out"
     assert demo.main(["--output", str(output), "--workers", "2"]) == 0
     first = capsys.readouterr().out
-    assert "infer: finished in " in first
-    # A scene holds three blocks, every fourth only two: 24 images and 100 frames.
-    assert "3. compared with what was drawn: 341 of 341 blocks found" in first
+    for job in ("convert", "infer", "render"):
+        assert f"{job}: finished in " in first
+    assert "evaluate: 290 frames evaluated" in first
+    assert sorted(path.name for path in output.iterdir()) == FOLDERS  # and nothing hidden
 
+    records = json.loads((output / "records/manifest.json").read_text())
+    assert sum(shard["records"] for shard in records["details"]["shards"]) == 40
+    assert {shard["split"] for shard in records["details"]["shards"]} == {"train", "val"}
     report = check_detections(output / "detections")
     assert report.problems == []
-    assert (report.rows, report.keys, report.detections) == (124, 25, 341)
-    assert report.rows_by == {"kind": {"image": 24, "video": 100}, "status": {"done": 124}}
-    assert report.labels == {"red": 124, "green": 124, "blue": 93}
-    assert sorted(path.name for path in output.iterdir()) == ["detections", "model", "sample"]  # and nothing hidden
-    ran = json.loads((output / "detections" / "run.json").read_text())
-    assert (ran["status"], ran["processes"], ran["threads"]) == ("finished", 1, 2)
-    assert (ran["this_run"]["images"], ran["this_run"]["frames"], ran["incidents"]) == (24, 100, 0)
+    assert report.rows_by == {"kind": {"image": 40, "video": 250}, "status": {"done": 290}}
+    # The detector has never seen these harbours.
+    metrics = json.loads((output / "metrics/metrics.json").read_text())["metrics"]
+    assert metrics["PascalBoxes_Precision/mAP@0.5IOU"] > 0.8
+    assert metrics["DetectionBoxes_Precision/mAP@.50IOU"] > 0.8
+
+    drawn = sorted((output / "pictures/JPEGImages").iterdir())
+    assert [path.name for path in drawn] == [f"harbour_{number:03d}.jpg" for number in range(40)]
+    original = list(read_video(output / "scene/harbour.mp4"))
+    rendered = list(read_video(output / "pictures/harbour.mp4"))
+    assert len(rendered) == len(original) == 250
+    for before, after in zip(original, rendered, strict=True):
+        assert isinstance(before, VideoFrame)
+        assert isinstance(after, VideoFrame)
+        assert after.timestamp_us == before.timestamp_us
+        assert after.image.shape[1] > 2 * before.image.shape[1]  # two pictures side by side
 
     before = {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()}
     assert demo.main(["--output", str(output)]) == 0
     second = capsys.readouterr().out
-    assert f"infer: nothing to do: {output}/detections is complete" in second
-    assert "341 of 341 blocks found" in second
-    assert {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()} == before
+    for job, folder in (("convert", "records"), ("infer", "detections"), ("render", "pictures")):
+        assert f"{job}: nothing to do: {output}/{folder} is complete" in second
+    after = {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()}
+    changed = {path.relative_to(output).as_posix() for path in before if after[path] != before[path]}
+    assert changed == {"metrics/metrics.json"}  # an evaluation is quick, and always made anew
 
 
 def refusal(capsys, *argv: str) -> str:
@@ -47,12 +64,12 @@ def refusal(capsys, *argv: str) -> str:
     return printed.err
 
 
-def test_a_folder_that_holds_another_sample_is_refused_and_left_alone(tmp_path, capsys):
-    (tmp_path / "sample").mkdir()
-    (tmp_path / "sample" / "mine.jpg").write_bytes(b"x")
-    assert "sample: holds something else than the sample of this demo" in refusal(capsys, "--output", str(tmp_path))
-    assert [path.name for path in (tmp_path / "sample").iterdir()] == ["mine.jpg"]
-    assert not (tmp_path / "detections").exists()
+def test_a_folder_that_holds_another_scene_is_refused_and_left_alone(tmp_path, capsys):
+    (tmp_path / "scene").mkdir()
+    (tmp_path / "scene" / "mine.jpg").write_bytes(b"x")
+    assert "scene: is not the scene of this demo" in refusal(capsys, "--output", str(tmp_path))
+    assert [path.name for path in (tmp_path / "scene").iterdir()] == ["mine.jpg"]
+    assert not (tmp_path / "records").exists()
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path, capsys):
@@ -62,13 +79,13 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path, capsys):
     assert "argument --output: must be a path" in refusal(capsys, "--output", "")
 
 
-def test_a_demo_that_is_stopped_while_it_draws_leaves_no_half_sample(tmp_path):
-    """Otherwise its successor would take what is there for the whole sample."""
+def test_a_demo_that_is_stopped_while_it_draws_leaves_no_half_scene(tmp_path):
+    """Otherwise its successor would take what is there for the whole scene."""
     stop = (
-        "import os, od_core.sample_scene as scene\n"
-        "scene.write_video = lambda *args, **more: os._exit(9)\n"
+        "import os, od_core.harbour.sample as sample\n"
+        "sample.write_video = lambda *args, **more: os._exit(9)\n"
         "from beam_jobs import demo\n"
         f"demo.main(['--output', {str(tmp_path)!r}])"
     )
     assert subprocess.run([sys.executable, "-c", stop], cwd=REPOSITORY, stdout=subprocess.DEVNULL).returncode == 9
-    assert not (tmp_path / "sample").exists()
+    assert not (tmp_path / "scene").exists()

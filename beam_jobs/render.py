@@ -1,0 +1,141 @@
+"""Draw boxes on the originals that detections were made from: JPEG and PNG pictures, and MP4 videos that browsers play.
+
+examples (the first three work when pasted; they use what the demo makes):
+  boxbeam demo --output demo_out
+  boxbeam infer --model demo_out/model --label_map demo_out/model/label_map.pbtxt --input demo_out/scene --output found
+  boxbeam render --detections found --output rendered
+
+  boxbeam render --detections found --output rendered --min_score 0.3 --originals /mnt/new_place/photos
+  boxbeam render --detections found --output compared --ground_truth VOC2012/Annotations
+
+what you get:
+  rendered/...            a picture or video for every original, in the same folders:
+                            photo.jpg -> photo.jpg, photo.png -> photo.png, scan.tif -> scan.tif.jpg
+                            clip.mp4 -> clip.mp4, clip.avi -> clip.avi.mp4
+                            val.tfrecord -> val.tfrecord/000012-KEY.jpg for its record 12
+  rendered/*.parquet      one row per rendered file: which one it is, how many boxes are on it, or why it failed
+  rendered/manifest.json  which files belong to the dataset, counts, options
+  rendered/run.json       how the last run went
+
+  Videos are H.264 without sound, with the frames of the original at their times; each says its time, its number and
+  how many boxes were found. A frame that was not looked at has no boxes and says so; where a stretch of a video is
+  damaged, the frames that can be decoded are shown.
+
+with --ground_truth:
+  Detections are on the left, what people annotated on the right; --layout overlay draws both on one picture. Images are
+  matched by name: the same path, or the data set's own image id, or else the one path that ends alike by whole folders.
+  What is not in the ground truth says "no ground truth". A class has one colour on both sides if it has one name.
+
+The originals are looked for where they lay when the detections were made; if they were moved, give the folder that was
+infer's --input, as it is called now, with --originals.
+
+Repeat the command at any time. After a kill or Ctrl-C it continues where it was; after success it has nothing to do.
+When originals, detections or annotations have changed, it renders those anew, and removes what is no longer in the
+detections. It does not look whether you have removed rendered files: --overwrite renders all of them again.
+
+exit status:
+  0 all done; 3 finished, some inputs failed; 1 stopped by an error or too many failures; 2 wrong usage; 130 interrupted
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from beam_jobs import options
+
+if TYPE_CHECKING:
+    from pipelines.executor import Work
+
+_BEST_CRF, _WORST_CRF = 1, 51
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; returns the exit status."""
+    made = _parser()
+    args, beam_options = options.parse(made, argv)
+    if args.layout == "side_by_side" and args.ground_truth is None:
+        made.error("--layout side_by_side shows ground truth beside detections; give it with --ground_truth")
+    from beam_jobs.launch import launch
+
+    # All that is read, so that launch() sees whether it lies on another file system.
+    args.input = [args.detections, *([args.originals] if args.originals else []), *(args.ground_truth or [])]
+    return launch("render", lambda: _job(args), args, beam_options)
+
+
+def build(root: Any, work: "Work", *, spread: bool) -> Any:
+    """The job's graph, added to a pipeline: the engine's, with this job in `work`."""
+    from pipelines.work import build
+
+    return build(root, work, spread=spread)
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = options.parser(__doc__ or "", "render")
+    group = made.add_argument_group("what to do")
+    group.add_argument(
+        "--detections", type=options.path, required=True, metavar="DIR", help="a detections dataset, as infer writes it"
+    )
+    group.add_argument(
+        "--output", type=options.path, required=True, metavar="DIR", help="folder of the rendered pictures and videos"
+    )
+    group.add_argument(
+        "--originals",
+        type=options.path,
+        metavar="DIR",
+        help="the folder that was infer's --input, where it is another one now (default: as the detections say)",
+    )
+    group.add_argument(
+        "--ground_truth",
+        type=options.path,
+        nargs="+",
+        action="extend",
+        metavar="PATH",
+        help="what people annotated: a record dataset made by boxbeam convert, a COCO JSON file, Pascal VOC XML files"
+        " (their folder, or a list), or Parquet with a column objects (docs/detections-format.md); several count"
+        " as one",
+    )
+    group.add_argument(
+        "--layout",
+        choices=("overlay", "side_by_side"),
+        help="all boxes on one picture, or ground truth beside detections (default: side_by_side with --ground_truth)",
+    )
+    group.add_argument(
+        "--min_score",
+        type=options.ratio,
+        default=0.5,
+        metavar="S",
+        help="leave out detections below (default: 0.5)",
+    )
+    group.add_argument(
+        "--crf",
+        type=_crf,
+        default=20,
+        metavar="N",
+        help=f"quality of videos, {_BEST_CRF} (best) to {_WORST_CRF}; six more halve the files (default: 20)",
+    )
+    options.add_common(made)
+    return made
+
+
+def _crf(text: str) -> int:
+    """An argparse type: libx264's constant rate factor."""
+    if not text.isdecimal() or not _BEST_CRF <= int(text) <= _WORST_CRF:
+        raise argparse.ArgumentTypeError(f"must be a whole number from {_BEST_CRF} to {_WORST_CRF}, got {text!r}")
+    return int(text)
+
+
+def _job(args: argparse.Namespace) -> Any:
+    from pipelines.render import RenderJob
+
+    return RenderJob(
+        layout=args.layout or ("overlay" if args.ground_truth is None else "side_by_side"),
+        min_score=args.min_score,
+        crf=args.crf,
+        originals=None if args.originals is None else options.absolute(args.originals),
+        ground_truth=tuple(options.absolute(path) for path in args.ground_truth or ()),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""Where in the output a rendered input goes: a name made from its key, which may hold anything."""
+
+import hashlib
+import posixpath
+import re
+
+from od_core.images import IMAGE_EXTENSIONS
+from od_core.video import VIDEO_EXTENSIONS
+
+JPEG_EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
+PNG_EXTENSIONS = frozenset({".png"})
+MP4_EXTENSIONS = frozenset({".mp4"})
+
+# What file systems take as one name, in bytes.
+_LONGEST_NAME = 255
+_LONGEST_RECORD_KEY = 120
+_DIGEST_DIGITS = 12
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NOT_IN_NAMES = re.compile(r"[^\w.,+=@() -]")
+_ENGINE_FOLDER = "_work"
+
+
+def file_of(key: str, kind: str) -> str:
+    """The rendered file of an image or video, or the folder of a record file's pictures; relative to the output.
+
+    The key as it is, where its ending fits what is written (JPEG, PNG, MP4), else with ".jpg" or ".mp4" at its end:
+    "a.webp" gives "a.webp.jpg". Where that is the name of another original, this one gets one more: no two keys of a
+    dataset share a file. What would lead out of the output, or is too long to be a name, is replaced.
+    """
+    name = key
+    if kind == "image":
+        name = _with_ending(key, JPEG_EXTENSIONS | PNG_EXTENSIONS, ".jpg", IMAGE_EXTENSIONS)
+    elif kind == "video":
+        name = _with_ending(key, MP4_EXTENSIONS, ".mp4", VIDEO_EXTENSIONS | {".gif"})
+    first, *rest = name.split("/")
+    if first.lower() == _ENGINE_FOLDER:  # emptied at the end of every run
+        first = f"_{first}"
+    return "/".join(_as_name(part) for part in (first, *rest))
+
+
+def file_of_record(folder: str, record_index: int, key: str) -> str:
+    """The picture of one record: its number in the file, by which names differ whatever the keys are, and its key."""
+    cleaned = _NOT_IN_NAMES.sub("_", key.removesuffix(".jpg")).encode()[:_LONGEST_RECORD_KEY].decode(errors="ignore")
+    return f"{folder}/{record_index:06d}-{cleaned}.jpg"
+
+
+def _with_ending(key: str, fitting: frozenset[str], ending: str, others: frozenset[str]) -> str:
+    """The key, with the ending where its own does not fit, or where a key of another ending would give this name."""
+    stem = key
+    while stem.lower().endswith(ending):
+        stem = stem[: -len(ending)]
+    if _extension(key) in fitting and _extension(stem) not in others - fitting:
+        return key
+    return key + ending
+
+
+def _extension(name: str) -> str:
+    return posixpath.splitext(name)[1].lower()
+
+
+def _as_name(part: str) -> str:
+    """A name that stays in its folder and that a file system takes."""
+    part = "_" if part in ("", ".", "..") else _CONTROL.sub("_", part)
+    encoded = part.encode()
+    if len(encoded) <= _LONGEST_NAME:
+        return part
+    extension = posixpath.splitext(part)[1]
+    end = f"~{hashlib.sha256(encoded).hexdigest()[:_DIGEST_DIGITS]}"
+    end += extension if len(extension.encode()) <= 16 else ""
+    return encoded[: _LONGEST_NAME - len(end.encode())].decode(errors="ignore") + end

@@ -1,0 +1,265 @@
+"""render: what is done again and what is not, wherever originals went, and what is never replaced."""
+
+import os
+import pathlib
+import shutil
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from od_core.detections import Detections
+from od_core.drawing import draw_detections
+from od_core.errors import UsageError
+from od_core.label_map import LabelMap
+from od_core.sample_scene import draw_scene, write_images, write_video
+from od_core.schemas import FrameRow
+from pipelines import infer, render
+from pipelines.engine import Engine
+from pipelines.executor import Work
+from pipelines.grouping import ItemLimit
+from pipelines.items import Ask
+from pipelines.job import Spread
+from pipelines.observer import Silent
+from pipelines.render import RenderJob
+from pipelines.render_worker import _Ended
+from pipelines.work import RunResult, run
+from tests.pipelines.render_files import (
+    LABELS,
+    CrashingJob,
+    ToldJob,
+    detect,
+    do,
+    found_in,
+    images,
+    pixels,
+    render_it,
+    rendered,
+    row_of,
+    stamps,
+    tell,
+    truth_of,
+    write_pngs,
+    write_truth,
+)
+
+# Doing it again
+
+
+def test_nothing_is_done_twice_and_only_what_changed_is_done_again(tmp_path: pathlib.Path) -> None:
+    scenes = images(tmp_path, "a.png", "b.png", "c.png", "d.png")
+    first = [("a.png", 0, truth_of(scenes["a.png"])), ("b.png", 0, truth_of(scenes["b.png"]))]
+    truth = write_truth(tmp_path / "t.parquet", first)
+    render_it(tmp_path, ground_truth=truth)
+    manifest = (tmp_path / "out/manifest.json").read_text()
+
+    def changed() -> set[str]:
+        before = stamps(tmp_path / "out")
+        render_it(tmp_path, ground_truth=truth)
+        return {name for name, stamp in stamps(tmp_path / "out").items() if before.get(name) != stamp}
+
+    assert changed() == set()
+    assert (tmp_path / "out/manifest.json").read_text() == manifest
+    os.utime(tmp_path / "in/a.png", (1, 1))  # the original
+    assert changed() == {"a.png"}
+    rows = {key: [row_of(key, scene)] for key, scene in scenes.items()}
+    os.utime(tmp_path / "in/a.png", (1, 1))
+    rows["b.png"] = [row_of("b.png", scenes["b.png"], detections=Detections.empty())]  # the detections
+    detect(tmp_path / "in", tmp_path / "found", rows)
+    assert "b.png" in changed()
+    write_truth(tmp_path / "t.parquet", [first[0], ("c.png", 0, truth_of(scenes["c.png"]))])  # what people say
+    assert changed() == {"b.png", "c.png"}
+
+
+def test_new_inputs_are_added_and_files_of_removed_ones_go(tmp_path: pathlib.Path) -> None:
+    scenes = images(tmp_path, "a.png", "b.png")
+    render_it(tmp_path)
+    before = stamps(tmp_path / "out")
+    (tmp_path / "in/a.png").unlink()
+    Image.fromarray(scenes["a.png"].image).save(tmp_path / "in/c.png")
+    tell(tmp_path, row_of("b.png", scenes["b.png"]), row_of("c.png", scenes["a.png"]))
+    assert set(render_it(tmp_path)) == {"b.png", "c.png"}
+    after = stamps(tmp_path / "out")
+    assert set(after) == {"b.png", "c.png"}
+    assert after["b.png"] == before["b.png"]
+
+
+def test_files_of_other_people_stay(tmp_path: pathlib.Path) -> None:
+    scenes = images(tmp_path, "a.png", "b.png")
+    render_it(tmp_path)
+    (tmp_path / "out/notes.txt").write_text("mine")
+    (tmp_path / "out/z.png").write_text("mine too")
+    (tmp_path / "in/a.png").unlink()
+    tell(tmp_path, row_of("b.png", scenes["b.png"]))
+    do(RenderJob(), tmp_path / "found", output=tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".parquet") == [
+        "b.png",
+        "manifest.json",
+        "notes.txt",
+        "z.png",
+    ]
+
+
+def test_an_original_that_comes_back_is_rendered_and_one_that_goes_takes_its_picture(tmp_path: pathlib.Path) -> None:
+    images(tmp_path, "a.png", "b.png")
+    shutil.move(tmp_path / "in/a.png", tmp_path / "a.png")
+    assert render_it(tmp_path)["a.png"]["status"] == "failed"
+    shutil.move(tmp_path / "a.png", tmp_path / "in/a.png")
+    assert render_it(tmp_path)["a.png"]["status"] == "done"
+    (tmp_path / "in/a.png").unlink()
+    assert render_it(tmp_path)["a.png"]["status"] == "failed"
+    assert set(stamps(tmp_path / "out")) == {"b.png"}
+
+
+def test_originals_that_were_moved_are_found_in_their_new_folder(tmp_path: pathlib.Path) -> None:
+    images(tmp_path, "a.png", "b/c.png")
+    shutil.move(tmp_path / "in", tmp_path / "moved")
+    with pytest.raises(UsageError) as refused:
+        render_it(tmp_path)
+    assert str(refused.value) == (
+        f"not one of 2 originals is where it is looked for, such as {tmp_path}/in/a.png. If they were moved, give their"
+        " folder with --originals"
+    )
+    rows = render_it(tmp_path, originals=tmp_path / "moved")
+    assert [row["source"] for row in rows.values()] == [f"{tmp_path}/moved/a.png", f"{tmp_path}/moved/b/c.png"]
+    (tmp_path / "moved/a.png").unlink()
+    message = render_it(tmp_path, originals=tmp_path / "moved")["a.png"]["error"]["message"]  # type: ignore[index]
+    assert message == f"the original is not in the folder that --originals names: there is no {tmp_path}/moved/a.png"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match=r"--originals must be what was infer's --input"):
+        render_it(tmp_path, originals=tmp_path / "empty")
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", "cafe\u0301.png".encode(), "日本 語.png".encode(), b"a\\xe9.png"])
+@pytest.mark.parametrize("moved", [False, True])
+def test_originals_are_found_whatever_the_bytes_of_a_name(tmp_path: pathlib.Path, name: bytes, moved: bool) -> None:
+    write_pngs(tmp_path / "in", "plain.png")
+    os.rename(tmp_path / "in/plain.png", os.path.join(os.fsencode(tmp_path / "in"), name))
+    scene = draw_scene(0)
+    (source,) = infer.InferJob("", "", LABELS).find(Ask((str(tmp_path / "in"),), "")).sources
+    tell(tmp_path, row_of(source.key, scene))
+    (row,) = render_it(tmp_path, originals=tmp_path / "in" if moved else None).values()
+    assert row["error"] is None
+    expected = draw_detections(scene.image, found_in(scene), LABELS.labels)
+    np.testing.assert_array_equal(pixels(tmp_path / "out" / str(row["file"])), expected)
+
+
+def test_a_run_that_broke_off_is_continued_over_its_own_files(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images(tmp_path, *(f"{number}.png" for number in range(6)))
+    monkeypatch.setattr(render, "_ITEM_LIMITS", {"image": ItemLimit(2, 1 << 30)})
+    written: list[int] = []
+    finish: Callable[..., None] = _Ended.finish
+
+    def stop(self: object, piece: object) -> None:
+        written.append(1)
+        if len(written) == 4:
+            raise KeyboardInterrupt
+        finish(self, piece)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pipelines.render_worker._Ended.finish", stop)
+        with pytest.raises(KeyboardInterrupt):
+            render_it(tmp_path)
+    before = stamps(tmp_path / "out")
+    assert len(before) == 4
+    assert len(render_it(tmp_path)) == 6
+    again = [name for name, stamp in stamps(tmp_path / "out").items() if before.get(name, stamp) != stamp]
+    assert len(again) == 2  # those of the item that was not committed
+
+
+# What is refused
+
+
+def test_originals_are_never_replaced(tmp_path: pathlib.Path) -> None:
+    images(tmp_path, "a.png", "b.png")
+    before = stamps(tmp_path / "in")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    for output in ("in", "link"):
+        with pytest.raises(UsageError, match="there lie the originals, such as"):
+            do(RenderJob(), tmp_path / "found", output=tmp_path / output)
+        with pytest.raises(UsageError, match="there lie the originals, such as"):
+            do(RenderJob(), tmp_path / "found", output=tmp_path / output, overwrite=True)
+    assert stamps(tmp_path / "in") == before
+
+
+@pytest.mark.parametrize("names", [["a.png"], ["clip.mp4"], ["val.tfrecord"]])
+def test_files_that_it_did_not_make_are_not_replaced(tmp_path: pathlib.Path, names: list[str]) -> None:
+    (name,) = names
+    (tmp_path / "in").mkdir()
+    write_images(tmp_path / "in", 1)
+    shutil.copy(tmp_path / "in/scene_000.jpg", tmp_path / "in" / name)
+    tell(tmp_path, row_of("scene_000.jpg", draw_scene(0)))
+    target = tmp_path / "out" / name / "000000-a.jpg" if name == "val.tfrecord" else tmp_path / "out" / name
+    target.parent.mkdir(parents=True)
+    target.write_text("mine")
+    with pytest.raises(
+        UsageError, match=f"rendering would replace {target.relative_to(tmp_path / 'out')}, which it did not"
+    ):
+        do(RenderJob(), tmp_path / "found", output=tmp_path / "out")
+    assert target.read_text() == "mine"
+
+
+def test_names_that_two_originals_would_need_are_refused_with_both(tmp_path: pathlib.Path) -> None:
+    write_pngs(tmp_path / "one", "_work/a.png")
+    write_pngs(tmp_path / "two", "__work/a.png")
+    scene = draw_scene(0)
+    job_inputs = (tmp_path / "one", tmp_path / "two")
+    told = {key: [row_of(key, scene)] for key in ("_work/a.png", "__work/a.png")}
+    do(ToldJob("", "", LABELS, told=told), *job_inputs, output=tmp_path / "found")
+    with pytest.raises(UsageError, match=r"the pictures of '__work/a\.png' and '_work/a\.png' would need one name"):
+        render_it(tmp_path)
+
+
+def test_labels_without_a_name_are_drawn_by_number(tmp_path: pathlib.Path) -> None:
+    scenes = write_pngs(tmp_path / "in", "a.png")
+    labels = LabelMap.of_names(["red"])
+    detect(tmp_path / "in", tmp_path / "found", {"a.png": [row_of("a.png", scenes["a.png"])]}, labels)
+    render_it(tmp_path)
+    expected = draw_detections(scenes["a.png"].image, found_in(scenes["a.png"]), labels.labels)
+    np.testing.assert_array_equal(pixels(tmp_path / "out/a.png"), expected)
+
+
+# On the engine, in processes of their own
+
+
+def on_engine(job: RenderJob, tmp_path: pathlib.Path, output: str, processes: int) -> RunResult:
+    ask = Ask((str(tmp_path / "found"),), str(tmp_path / output))
+    work = Work(
+        job=job,
+        ask=ask,
+        spread=Spread(processes, 1),
+        isolation="process",
+        stall_seconds=60.0,
+        memory_bytes=None,
+        run_id=output,
+    )
+    return run(work, Engine(), Silent(), max_failed_ratio=1.0)
+
+
+def test_two_processes_make_the_same_files_as_one_and_a_crash_costs_one_video(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(render, "_ITEM_LIMITS", {kind: ItemLimit(2, 1 << 30) for kind in ("image", "video")})
+    told: dict[str, list[FrameRow]] = {}
+    for number in range(3):
+        scenes = write_video(tmp_path / f"in/{number}.mp4", 6)
+        told[f"{number}.mp4"] = [
+            row_of(f"{number}.mp4", scene, "video", frame_index=frame) for frame, scene in enumerate(scenes)
+        ]
+    names = [f"{number}.png" for number in range(5)]
+    told |= {name: [row_of(name, scene)] for name, scene in write_pngs(tmp_path / "in", *names).items()}
+    detect(tmp_path / "in", tmp_path / "found", told)
+    result = on_engine(CrashingJob(deadly="1.mp4"), tmp_path, "two", 2)
+    assert result.finished.manifest.counts["failed"] == 1
+    (failed,) = result.finished.failed
+    assert failed.piece.source.key == "1.mp4"
+    do(RenderJob(), tmp_path / "found", output=tmp_path / "one")
+    one, two = rendered(tmp_path / "one"), rendered(tmp_path / "two")
+    assert one.keys() == two.keys()
+    for key in one.keys() - {"1.mp4"}:
+        assert one[key] == two[key]
+        assert (tmp_path / "one" / key).read_bytes() == (tmp_path / "two" / key).read_bytes()
+    assert not (tmp_path / "two/1.mp4").exists()
