@@ -14,10 +14,10 @@ what you get:
   records/manifest.json     shards with counts and checksums, options
   records/run.json          how the last run went: times, failures
 
-Images are stored byte for byte; those that TensorFlow would show otherwise than a person sees them (EXIF orientation,
-WebP, TIFF) are stored upright, as JPEG or PNG. Which split an image is in depends on its name and --seed alone: images
-that are added later move none. Shards are the same bytes for any number of workers. Run again after a kill it
-continues; after a change of the annotations all shards are made anew.
+JPEGs and PNGs are stored byte for byte, but with an EXIF orientation upright; others (GIF, BMP, WebP, TIFF), which
+TensorFlow's decoders read otherwise or not at all, become PNGs. Which split an image is in depends on its name and
+--seed alone: images that are added later move none. Shards are the same bytes for any number of workers. Run again
+after a kill it continues; after a change of the annotations or images all shards are made anew.
 
 exit status:
   0 all done; 3 finished, some images failed; 1 stopped by an error or too many failures; 2 wrong usage; 130 interrupted
@@ -109,9 +109,11 @@ def _parser() -> argparse.ArgumentParser:
 def _splits(text: str) -> dict[str, float]:
     shares: dict[str, float] = {}
     for part in text.split(","):
-        name, equals, share = part.strip().partition("=")
-        if not equals or name in shares:
+        name, equals, share = (word.strip() for word in part.partition("="))
+        if not equals:
             raise argparse.ArgumentTypeError(f"must be like train=0.8,val=0.2, got {text!r}")
+        if name in shares:
+            raise argparse.ArgumentTypeError(f"names {name} twice: {text!r}")
         shares[name] = options.ratio(share)
     return shares
 

@@ -8,7 +8,7 @@ from od_core.errors import AnnotationError
 
 POLICIES = ("clip", "drop", "strict")
 
-# An annotation tool that rounds can put an edge this far over the border: no news to anybody.
+# An annotation tool that rounds can put an edge this far over the border: no reason to refuse an image.
 _ROUNDING_PX = 1.0
 
 
@@ -22,7 +22,8 @@ class Remark(NamedTuple):
 class KeptObjects(NamedTuple):
     """Objects with boxes that lie in the image, (ymin, xmin, ymax, xmax) in pixels, and what was done to others.
 
-    A remark's kind is the name it is counted by: boxes_clipped, empty_boxes_dropped or outside_boxes_dropped.
+    A remark's kind is the name it is counted by: boxes_clipped, over_border_boxes_dropped, empty_boxes_dropped or
+    outside_boxes_dropped.
     """
 
     objects: tuple[AnnotatedObject, ...]

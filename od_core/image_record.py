@@ -12,8 +12,9 @@ from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject
 from od_core.errors import ImageError
 from od_core.images import decode_image, encode_jpeg, encode_png, read_header
 
-# What TensorFlow's decode_image reads; others are stored as PNG, whose pixels are the same.
-_FORMATS_OF_TENSORFLOW = ("jpeg", "png", "bmp", "gif")
+# What TensorFlow's decode_image gives as one picture with the right colours. A GIF or WebP is a stack of frames to it,
+# a BMP's palette is lost, a TIFF unknown: these are stored as PNG, whose pixels are the same.
+_STORED_AS_THEY_ARE = ("jpeg", "png")
 _JPEG_QUALITY = 95
 _PNG_LEVEL = 6
 _VIEW_UNKNOWN = "Unspecified"
@@ -24,7 +25,7 @@ class StoredImage(NamedTuple):
 
     Attributes:
         encoded: the file, upright without metadata.
-        format: what it is: "jpeg", "png", "bmp" or "gif".
+        format: what it is: "jpeg" or "png".
         width, height: in pixels.
         orientation: EXIF orientation that the original had.
         original_format: what it was.
@@ -46,8 +47,9 @@ class StoredImage(NamedTuple):
 def stored_image(encoded: bytes) -> StoredImage:
     """An image file as a record takes it: as it is, or re-encoded where TensorFlow would not see the same picture.
 
-    TensorFlow's decoders ignore EXIF orientation and know neither WebP nor TIFF. A JPEG that is to be turned is encoded
-    anew at quality 95, everything else as PNG. The pixels are decoded once, so that no damaged file gets into a record.
+    TensorFlow's decoders ignore EXIF orientation, and only JPEG and PNG are always one picture to them. A JPEG that is
+    to be turned is encoded anew at quality 95, everything else as PNG; of animations that is the first frame. The
+    pixels are decoded once, so that no damaged file gets into a record.
 
     Raises:
         ImageError: not an image, or damaged.
@@ -55,7 +57,7 @@ def stored_image(encoded: bytes) -> StoredImage:
     header = read_header(encoded)
     pixels = decode_image(encoded)
     height, width, _ = pixels.shape
-    kept = header.orientation == 1 and header.format in _FORMATS_OF_TENSORFLOW
+    kept = header.orientation == 1 and header.format in _STORED_AS_THEY_ARE
     if kept:
         format = header.format
     elif header.format == "jpeg":
@@ -68,26 +70,42 @@ def stored_image(encoded: bytes) -> StoredImage:
 def upright_objects(annotated: AnnotatedImage, image: StoredImage) -> tuple[tuple[AnnotatedObject, ...], int, int]:
     """The objects in pixels of the upright image as its annotation sees it, and that width and height.
 
-    An annotation speaks of the image as it is stored if its size is the stored one and not the upright one; else of the
-    upright image. It may also give another size than the file has: the image was scaled since.
+    An annotation speaks of the image as it is stored if it has the stored size (or shape) and not the upright one; else
+    of the upright image. It may also give another size than the file has: the image was scaled since. Areas of objects
+    are then brought to the image's own pixels; boxes are not.
 
     Raises:
         ImageError: the sizes do not even have the same shape: it is another image.
     """
     width, height = annotated.width or image.width, annotated.height or image.height
     objects = annotated.objects
-    if image.orientation >= 5 and (width, height) == (image.height, image.width) != (image.width, image.height):
+    if image.orientation >= 5 and _is_of_stored(width, height, image):
         objects = tuple(
             item._replace(box_px=_turned(item.box_px, width, height, image.orientation)) for item in objects
         )
         width, height = height, width
-    # One pixel of rounding at either edge, in either direction.
-    if abs(width * image.height - height * image.width) > width + height + image.width + image.height:
+    if not _same_shape(width, height, image.width, image.height):
         raise ImageError(
             f"the annotation is of a {width} x {height} image,"
             f" the file is {image.width} x {image.height}: it is another one"
         )
+    if (width, height) != (image.width, image.height):
+        scale = image.width * image.height / (width * height)
+        objects = tuple(item if item.area is None else item._replace(area=item.area * scale) for item in objects)
     return objects, width, height
+
+
+def _is_of_stored(width: int, height: int, image: StoredImage) -> bool:
+    """Whether this is the size of an image before its sides were exchanged; where it could be either, it is not."""
+    upright, stored = (image.width, image.height), (image.height, image.width)
+    if (width, height) in (upright, stored):
+        return (width, height) != upright
+    return _same_shape(width, height, *stored) and not _same_shape(width, height, *upright)
+
+
+def _same_shape(width: int, height: int, other_width: int, other_height: int) -> bool:
+    """Whether one can be the other scaled, give or take a pixel of rounding at either edge of either."""
+    return abs(width * other_height - height * other_width) <= width + height + other_width + other_height
 
 
 def _turned(

@@ -8,7 +8,6 @@ images into the index. At the end shards take their place in OUTPUT.
 
 import dataclasses
 import difflib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,14 +18,24 @@ from od_core.annotations.annotated import Annotations
 from od_core.annotations.detect import open_annotations
 from od_core.annotations.image_folder import ImageFolder
 from od_core.box_policy import POLICIES
-from od_core.errors import LabelMapError, UsageError
+from od_core.errors import LabelMapError, OutputError, UsageError
 from od_core.label_map import LabelMap
 from od_core.record_index import RECORD_INDEX, RECORDS_VERSION, RecordPlace, record_index_table
 from od_core.schemas import FrameError, FrameRow
 from pipelines.convert_layout import Layout
-from pipelines.convert_plan import ConvertPlan, LabelUse, ShardPlans, make_convert_plan
-from pipelines.convert_shards import ShardFile, plan_path, shards_folder, split_of, staged_shards
-from pipelines.dataset import MANIFEST
+from pipelines.convert_plan import ConvertPlan, LabelUse, PlanHeader, ShardPlans, make_convert_plan
+from pipelines.convert_shards import (
+    SHARD_NAME,
+    ShardFile,
+    empty_shard,
+    note_placed,
+    placed_shards,
+    plan_path,
+    shards_folder,
+    split_of,
+    staged_shards,
+)
+from pipelines.dataset import MANIFEST, Dataset
 from pipelines.grouping import by_kind
 from pipelines.items import Ask, Failure, Item, Piece, Source
 from pipelines.job import Spread, Worker
@@ -35,7 +44,6 @@ from pipelines.sources import Found
 UNKNOWN_LABEL = ("fail", "skip")
 LABEL_MAP = "label_map.pbtxt"
 
-_SHARD_NAME = re.compile(r"[A-Za-z0-9_]+-\d{5}-of-\d{5}\.tfrecord")
 _NAMED = 5
 
 
@@ -80,7 +88,7 @@ class ConvertJob:
             "--num_shards": layout.num_shards,
         }
         return {
-            "--splits": ",".join(f"{name}={share:g}" for name, share in layout.splits.items()),
+            "--splits": ",".join(f"{name}={share}" for name, share in layout.splits.items()),
             "--split_by": layout.split_by,
             "--seed": str(layout.seed),
             **{name: str(value) for name, value in sizes.items() if value is not None},
@@ -100,11 +108,13 @@ class ConvertJob:
     def find(self, ask: Ask) -> Found:
         """See Job. Reads every annotation."""
         annotations = [open_annotations(path, self.format) for path in ask.inputs]
-        plan = make_convert_plan(annotations, self._folders(ask, annotations), self.layout, self.label_map)
+        folders = self._folders(ask, annotations)
+        plan = make_convert_plan(annotations, folders, self.layout, self.label_map, self.options)
         self._refuse_unknown_labels(plan)
         sources = sorted(plan.sources())
         if not sources:
             raise UsageError(f"{', '.join(ask.inputs)}: no image is annotated in there")
+        self._refuse_foreign_shards(ask)
         return Found(sources, {}, lambda output: _prepare(output, plan))
 
     def cut(self, source: Source) -> Sequence[Piece]:
@@ -136,35 +146,65 @@ class ConvertJob:
         """Move new shards to their places; those of a former plan go."""
         plan = ShardPlans(plan_path(output))
         plan.close()
-        staged = staged_shards(output)
-        if not staged and former:
+        header = plan.header
+        made = self._made_shards(output, header)
+        if not made and former:
             return former
         known = {file["name"]: ShardFile(**file) for file in former.get("shards", [])}
-        files = []
+        files = [made.get(shard.name) or known[shard.name] for shard in header.shards]
+        names = {file.name for file in files}
+        placed = placed_shards(output, former)
+        note_placed(output, placed | names)
         # Until the manifest is written anew there is none: shards of two conversions must not pass for one.
         storage.remove([storage.join(output, MANIFEST)])
-        for shard in plan.header.shards:
-            name = shard.name
-            if name not in staged and name not in known:  # the whole item was given up
-                with storage.commit(storage.join(output, name)):
-                    pass
-                known[name] = ShardFile(name, shard.split, 0, 0, _SHA256_OF_NOTHING)
-            files.append(staged.get(name) or known[name])
-            if storage.stat(storage.join(shards_folder(output), name)) is not None:
-                storage.move(storage.join(shards_folder(output), name), storage.join(output, name))
-        names = {file.name for file in files}
-        stale = [n for n in storage.names_in(output) if _SHARD_NAME.fullmatch(n) and n not in names]
-        storage.remove([storage.join(output, name) for name in stale])
-        label_map = plan.header.label_map
-        if label_map is not None:
-            storage.write_text(storage.join(output, LABEL_MAP), label_map.to_text())
+        for file in made.values():
+            if storage.stat(storage.join(shards_folder(output), file.name)) is not None:
+                storage.move(storage.join(shards_folder(output), file.name), storage.join(output, file.name))
+            elif not file.records:  # its item was given up before it could write a file
+                storage.write_text(storage.join(output, file.name), "")
+        storage.remove([storage.join(output, name) for name in sorted(placed - names)])
+        if header.label_map is not None:
+            storage.write_text(storage.join(output, LABEL_MAP), header.label_map.to_text())
+        elif former.get("label_map"):
+            storage.remove([storage.join(output, LABEL_MAP)])
         return {
-            "format": plan.header.format,
-            "label_map": LABEL_MAP if label_map else None,
+            "format": header.format,
+            "label_map": LABEL_MAP if header.label_map else None,
             "shards": [file._asdict() for file in files],
-            "annotations_not_used": len(plan.header.loose_faults),
-            "notes": _notes(files, plan.header.loose_faults),
+            "annotations_not_used": len(header.loose_faults),
+            "notes": _notes(self.layout.splits, files, header.loose_faults),
         }
+
+    def _made_shards(self, output: str, header: PlanHeader) -> dict[str, ShardFile]:
+        """The shards that were made anew since the last manifest, by name.
+
+        A shard all of whose images failed has no records, whatever lies about under its name: perhaps its item was
+        given up, and that is from another run.
+        """
+        usable: dict[str, int] = {}
+        for part in Dataset(output).parts_of(self):
+            for outcome in part.outcomes:
+                source = outcome.piece.source
+                if source.version == header.version:
+                    usable[source.kind] = usable.get(source.kind, 0) + (outcome.status != "failed")
+        staged = staged_shards(output)
+        return {name: staged[name] if count else empty_shard(name) for name, count in usable.items()}
+
+    def _refuse_foreign_shards(self, ask: Ask) -> None:
+        """Shards are replaced without a question, so they must be ours."""
+        if ask.overwrite or not storage.is_folder(ask.output):
+            return
+        manifest = Dataset(ask.output).manifest()
+        ours = placed_shards(ask.output, manifest.details if manifest else {})
+        foreign = sorted(
+            name for name in storage.names_in(ask.output) if SHARD_NAME.fullmatch(name) and name not in ours
+        )
+        if foreign:
+            more = f" and {len(foreign) - 1} more" if foreign[1:] else ""
+            raise OutputError(
+                f"{ask.output}: holds record shards that boxbeam convert did not write ({foreign[0]}{more}):"
+                " nobody could tell them from the new ones; choose another --output"
+            )
 
     def _folders(self, ask: Ask, annotations: Sequence[Annotations]) -> list[ImageFolder]:
         folders: dict[str, ImageFolder] = {}
@@ -182,52 +222,58 @@ class ConvertJob:
 
     def _refuse_unknown_labels(self, plan: ConvertPlan) -> None:
         label_map = plan.header.label_map
-        if self.label_map is None or label_map is None or self.unknown_label == "skip":
+        if self.label_map is None or label_map is None:
             return
         unknown = {name: use for name, use in plan.labels.items() if label_map.id_of(name) is None}
-        if unknown:
-            raise LabelMapError(_unknown_labels(unknown, label_map))
+        if unknown and len(unknown) == len(plan.labels):
+            raise LabelMapError(_unknown_labels(unknown, label_map, "; no class of the annotations is in it"))
+        if unknown and self.unknown_label == "fail":
+            advice = ", or leave such objects out with --unknown_label skip"
+            raise LabelMapError(_unknown_labels(unknown, label_map, advice))
 
 
-def _unknown_labels(unknown: Mapping[str, LabelUse], label_map: LabelMap) -> str:
+def _unknown_labels(unknown: Mapping[str, LabelUse], label_map: LabelMap, advice: str) -> str:
     names = list(label_map.names.values())
     told = []
     for name, use in sorted(unknown.items(), key=lambda pair: (-pair[1].objects, pair[0]))[:_NAMED]:
         by_lower = {known.lower(): known for known in names}
         close = difflib.get_close_matches(name.lower(), by_lower, 1)
         guess = f", did you mean {by_lower[close[0]]!r}?" if close else ""
-        told.append(f"{name!r} ({use.objects} objects, the first in {use.place}{guess})")
+        told.append(f"{name!r} ({_counted(use.objects, 'object')}, first in {use.place}{guess})")
     more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
     return (
         f"the label map has no class called {'; '.join(told)}{more}. It has: {', '.join(names[:20])}. Correct the"
-        " annotations or the label map, or leave such objects out with --unknown_label skip"
+        f" annotations or the label map{advice}"
     )
 
 
-_SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-
-
 def _prepare(output: str, plan: ConvertPlan) -> None:
-    """Write the plan; shards that were made by another one are of no use."""
+    """Write the plan; parts and shards that were made by another one go: what lies in `_work` is of one plan."""
     path = plan_path(output)
     if storage.stat(path) is not None:
         former = ShardPlans(path)
         former.close()
-        if former.header.digest == plan.header.digest and former.header.shards == plan.header.shards:
+        if former.header.digest == plan.header.digest:
             return
-        storage.remove_folder(shards_folder(output))
+    storage.remove(list(Dataset(output).part_paths()))
+    storage.remove_folder(shards_folder(output))
     plan.write(path)
 
 
-def _notes(files: Sequence[ShardFile], loose_faults: Sequence[str]) -> list[str]:
+def _notes(names: Iterable[str], files: Sequence[ShardFile], loose_faults: Sequence[str]) -> list[str]:
     """What a person should read at the end."""
-    splits: dict[str, list[ShardFile]] = {}
+    splits: dict[str, list[ShardFile]] = {name: [] for name in names}
     for file in files:
-        splits.setdefault(file.split, []).append(file)
-    notes = [
-        f"{split}: {sum(file.records for file in of_split):,} records in {len(of_split):,} shard{'s' * (len(of_split) > 1)}"
-        for split, of_split in splits.items()
-    ]
+        splits[file.split].append(file)
+    notes = []
+    for split, shards in splits.items():
+        records = _counted(sum(file.records for file in shards), "record")
+        notes.append(f"{split}: {records} in {_counted(len(shards), 'shard')}" if shards else f"{split}: no images")
     if loose_faults:
-        notes.append(f"{len(loose_faults):,} annotations could not be used: {'; '.join(loose_faults[:_NAMED])}")
+        first = "; ".join(loose_faults[:_NAMED])
+        notes.append(f"{_counted(len(loose_faults), 'annotation')} could not be used: {first}")
     return notes
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'s' * (count != 1)}"

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +63,26 @@ class Layout:
                 raise UsageError(
                     f"--split_by: expected image, folder or a regular expression, got {self.split_by!r} ({error})"
                 ) from error
+
+    def refuse_one_group(self, keys: Sequence[str]) -> None:
+        """Refuse a `split_by` by which there is nothing to be divided: everything would land in one split.
+
+        Raises:
+            UsageError: a regular expression that is found in no key, or one group although there are several splits.
+        """
+        if self.split_by == "image" or not keys:
+            return
+        if self.split_by != "folder" and not any(re.search(self.split_by, key) for key in keys):
+            raise UsageError(
+                f"--split_by: {self.split_by!r} is found in none of the {len(keys):,} image names, such as {keys[0]}"
+            )
+        groups = {self._group(key) for key in keys}
+        if len(groups) == 1 and len(keys) > 1 and len(self.splits) > 1:
+            what = "are in one folder" if self.split_by == "folder" else f"agree in it: {groups.pop()!r}"
+            raise UsageError(
+                f"--split_by {self.split_by}: all {len(keys):,} images {what}, so they cannot be divided among"
+                f" {', '.join(self.splits)}; choose another --split_by, or one split such as --splits train=1"
+            )
 
     def split_of(self, key: str) -> str:
         """The split of an image; depends on its group, the seed and the shares alone."""

@@ -87,7 +87,7 @@ class PlanHeader(NamedTuple):
 
     Attributes:
         format: of the annotations: "voc", "coco".
-        digest: of everything a record depends on but the options and the pixels, 16 hex digits.
+        digest: of everything a record depends on but the pixels, 16 hex digits.
         label_map: the classes; None if there are none at all.
         shards: in the order of the splits.
         loose_faults: faults that belong to no image.
@@ -98,6 +98,11 @@ class PlanHeader(NamedTuple):
     label_map: LabelMap | None
     shards: tuple[Shard, ...]
     loose_faults: tuple[str, ...]
+
+    @property
+    def version(self) -> int:
+        """The digest as a version of sources: fits a signed 64-bit integer."""
+        return int(self.digest, 16) >> 1
 
     def to_text(self) -> str:
         """JSON; see `of_text`."""
@@ -125,11 +130,10 @@ class ConvertPlan:
 
     def sources(self) -> Iterator[Source]:
         """Every image; its kind is the name of its shard, its version the whole plan's digest."""
-        version = int(self.header.digest, 16) >> 1  # must fit a signed 64-bit integer
         keys, uris, sizes = (self._table.column(name).to_pylist() for name in ("key", "uri", "size"))
         shards = (shard.name for shard in self.header.shards for _ in range(shard.images))
         for key, uri, size, shard in zip(keys, uris, sizes, shards, strict=True):
-            yield Source(key, uri.decode("utf-8", "surrogateescape"), shard, size, version)
+            yield Source(key, uri.decode("utf-8", "surrogateescape"), shard, size, self.header.version)
 
     def write(self, path: str) -> None:
         """Write it as a file for `ShardPlans`."""
@@ -142,7 +146,11 @@ class ConvertPlan:
 
 
 def make_convert_plan(
-    annotations: Sequence[Annotations], folders: Sequence[ImageFolder], layout: Layout, label_map: LabelMap | None
+    annotations: Sequence[Annotations],
+    folders: Sequence[ImageFolder],
+    layout: Layout,
+    label_map: LabelMap | None,
+    options: Mapping[str, str],
 ) -> ConvertPlan:
     """Read annotations, find their images, and deal them out.
 
@@ -150,9 +158,11 @@ def make_convert_plan(
         annotations: the sets to be converted, together.
         folders: for each of them, where its images lie.
         label_map: the classes; None takes those of the annotations.
+        options: all that a record depends on and that is not in the annotations, for the plan's digest.
 
     Raises:
-        UsageError: two annotations are about the same image, or sets that number their classes differently.
+        UsageError: two annotations are about images of one name, sets number their classes differently, none of the
+            images is there, or they cannot be divided as the layout says.
     """
     loose: list[str] = []
     images = _images(annotations, folders, loose)
@@ -160,6 +170,7 @@ def make_convert_plan(
     if label_map is None:
         label_map = _label_map(annotations, set(labels))
     keys = table.column("key").to_pylist()
+    layout.refuse_one_group(keys)
     splits = np.array([layout.split_of(key) for key in keys])
     order = np.array([layout.order_of(key) for key in keys], np.uint64)
     sizes = table.column("size").to_numpy()
@@ -171,7 +182,8 @@ def make_convert_plan(
         rows += members.tolist()
         shards += layout.shards(split, sizes[members])
     classes = label_map.digest if label_map else ""
-    digest = hashlib.sha256("".join([classes, *sorted(digests)]).encode()).hexdigest()[:16]
+    known = [json.dumps(dict(options), sort_keys=True), classes, *sorted(digests)]
+    digest = hashlib.sha256("".join(known).encode()).hexdigest()[:16]
     header = PlanHeader(annotations[0].format, digest, label_map, tuple(shards), tuple(loose))
     return ConvertPlan(header, table.take(pa.array(rows, pa.int64())), labels)
 
@@ -182,6 +194,8 @@ def _images(
     """Every annotated image with its file, objects that cannot be used attached to their image or put into `loose`."""
     for one, folder in zip(annotations, folders, strict=True):
         waiting: tuple[PlannedImage, FileInfo | None] | None = None
+        first_missing = ""
+        located = missing = 0
         for found in one.images():
             if isinstance(found, AnnotationFault) and found.of_object:
                 text = f"{found.place}: {found.message}"
@@ -192,7 +206,19 @@ def _images(
                 continue
             if waiting is not None:
                 yield waiting
-            waiting = _faulty(found) if isinstance(found, AnnotationFault) else _located(found, folder)
+            if isinstance(found, AnnotationFault):
+                waiting = _faulty(found)
+                continue
+            waiting = _located(found, folder)
+            if waiting[1] is not None:
+                located += 1
+                continue
+            missing += 1
+            first_missing = first_missing or f"{found.place}: {waiting[0].fault}"
+        if missing and not located:
+            raise UsageError(
+                f"none of {missing:,} annotated images is there. {first_missing}. Say with --images DIR where they lie"
+            )
         if waiting is not None:
             yield waiting
 
@@ -223,8 +249,9 @@ def _collected(
         if image.key in places:
             if image.fault is None:
                 raise UsageError(
-                    f"two annotations are about the image {image.key}: {places[image.key]} and"
-                    f" {image.annotated.place}; remove one, or convert them into two outputs"
+                    f"two annotations are about an image called {image.key}: {places[image.key]} and"
+                    f" {image.annotated.place}; remove one, or, if they are different images, convert them into two"
+                    " outputs"
                 )
             # It is the annotation that is lost, not an image: it is known by its place.
             image = image._replace(key=f"{image.annotated.place} ({image.key}, {len(places)})")

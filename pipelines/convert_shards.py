@@ -1,9 +1,14 @@
-"""Shards in the making: where they wait for the end of the run, and what is noted of each."""
+"""Shards in the making: where they wait for the end of the run, what is noted of each, and which took their place."""
 
+import hashlib
 import json
-from typing import NamedTuple
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from od_core import storage
+
+SHARD_NAME = re.compile(r"[A-Za-z0-9_]+-\d{5,}-of-\d{5,}\.tfrecord")
 
 
 class ShardFile(NamedTuple):
@@ -14,6 +19,11 @@ class ShardFile(NamedTuple):
     records: int
     bytes: int
     sha256: str
+
+
+def empty_shard(name: str) -> ShardFile:
+    """A shard without records, a file of no bytes: none of its images could be used."""
+    return ShardFile(name, split_of(name), 0, 0, hashlib.sha256().hexdigest())
 
 
 def plan_path(output: str) -> str:
@@ -44,3 +54,23 @@ def staged_shards(output: str) -> dict[str, ShardFile]:
     notes = [name for name in storage.names_in(folder) if name.endswith(".json") and not name.startswith(".")]
     files = [ShardFile(**json.loads(storage.read_bytes(storage.join(folder, name)))) for name in notes]
     return {file.name: file for file in files}
+
+
+def placed_shards(output: str, former: Mapping[str, Any]) -> set[str]:
+    """Names of all shards that this run or one before it put into the output, as far as they are still of use.
+
+    Args:
+        former: the details of the manifest there is; empty if there is none.
+    """
+    path = _placed_path(output)
+    noted = json.loads(storage.read_bytes(path)) if storage.stat(path) is not None else []
+    return {*noted, *(file["name"] for file in former.get("shards", []))}
+
+
+def note_placed(output: str, names: Iterable[str]) -> None:
+    """Remember shards that are about to be put into the output, for while there is no manifest that names them."""
+    storage.write_text(_placed_path(output), json.dumps(sorted(names)))
+
+
+def _placed_path(output: str) -> str:
+    return storage.join(output, "_work", "convert_placed.json")

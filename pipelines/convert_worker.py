@@ -1,6 +1,7 @@
 """The item side of convert: one shard at a time, one image of it in memory."""
 
 import hashlib
+import math
 import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
@@ -127,15 +128,15 @@ class ConvertWorker:
             normalised=normalised,
             with_pose=self._plans.header.format == "voc",
         )
-        areas = [item.area for item in objects if item.area is not None]
+        areas = [math.nan if item.area is None else item.area for item in objects]
         truth = GroundTruth.of(
             normalised,
             ids,
             is_crowd=[item.is_crowd for item in objects],
             difficult=[item.difficult for item in objects],
             group_of=[item.group_of for item in objects],
-            labels=[item.label for item in objects],
-            area=areas if areas and len(areas) == len(objects) else None,
+            labels=[self._labels.get(class_id, item.label) for class_id, item in zip(ids, objects, strict=True)],
+            area=areas,
         )
         row = self._blank(planned)._replace(width=image.width, height=image.height, objects=truth)
         row = row._replace(source_id=source_id)

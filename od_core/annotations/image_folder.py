@@ -12,7 +12,6 @@ from od_core.errors import AnnotationError
 from od_core.images import IMAGE_EXTENSIONS
 from od_core.storage import FileInfo
 
-
 # Comparing one name with so many takes milliseconds, and every name may be missing.
 _NAMES_COMPARED = 1000
 
@@ -72,7 +71,10 @@ class ImageFolder:
         if other is None:
             similar = self._by_digits.get(_digits(name), [])
             if len(similar) <= _NAMES_COMPARED:
-                other = next(iter(difflib.get_close_matches(name, similar, 1, cutoff=0.85)), None)
+                by_lower = {key.lower(): key for key in similar}
+                other = next(
+                    (by_lower[key] for key in difflib.get_close_matches(name.lower(), by_lower, 1, 0.85)), None
+                )
         return f" (but there is {other})" if other else ""
 
     @functools.cached_property
