@@ -13,10 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import model_exports
 import numpy as np
 import pytest
-from model_exports import colours_in, drawn
 from PIL import Image
 
 from od_core import tf_session
@@ -24,6 +22,8 @@ from od_core.detections import Detections
 from od_core.errors import DetectError, ImageError, ModelError
 from od_core.model import INPUT_KINDS, OUTPUTS, Detector, ModelFiles, find_model, open_detector
 from od_core.sample_model import build_sample_graph, find_colours
+from tests.od_core import model_exports
+from tests.od_core.model_exports import colours_in, drawn
 
 IMAGES = np.stack(
     [

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from model_exports import colours_in, drawn
 
 from od_core import sample_model
 from od_core.label_map import parse_label_map
 from od_core.model import Detector, open_detector
+from tests.od_core.model_exports import colours_in, drawn
 
 
 @pytest.fixture(scope="module")

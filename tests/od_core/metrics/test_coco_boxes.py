@@ -1,6 +1,5 @@
 import pathlib
 
-import evaluation_problems as problems
 import numpy as np
 import pytest
 
@@ -8,6 +7,7 @@ from od_core.detections import Detections
 from od_core.ground_truth import GroundTruth
 from od_core.metrics.coco import CocoBoxes
 from od_core.metrics.frame import EvaluatedFrame
+from tests.od_core.metrics import evaluation_problems as problems
 
 
 def value_of(problem: problems.Problem) -> dict[str, float]:

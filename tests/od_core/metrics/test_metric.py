@@ -3,7 +3,6 @@
 import functools
 import pickle
 
-import evaluation_problems as problems
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 from od_core.metrics.coco import CocoBoxes
 from od_core.metrics.metric import Metric, MetricFactory
 from od_core.metrics.voc import PascalBoxes
+from tests.od_core.metrics import evaluation_problems as problems
 
 PROBLEM = problems.random_problem(7, frames=10)
 FACTORIES: list[MetricFactory] = [

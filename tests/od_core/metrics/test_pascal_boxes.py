@@ -4,7 +4,6 @@ import pathlib
 import unicodedata
 from typing import Any
 
-import evaluation_problems as problems
 import numpy as np
 import pytest
 
@@ -12,6 +11,7 @@ from od_core.detections import Detections
 from od_core.ground_truth import GroundTruth
 from od_core.metrics.frame import EvaluatedFrame
 from od_core.metrics.voc import PascalBoxes, average_precision
+from tests.od_core.metrics import evaluation_problems as problems
 
 MEAN = "PascalBoxes_Precision/mAP@0.5IOU"
 BOX, HALF, ELSEWHERE = [0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.5, 1.0], [2.0, 2.0, 3.0, 3.0]
