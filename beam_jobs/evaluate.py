@@ -24,8 +24,8 @@ which classes:
   Those of the ground truth. Detections belong to the class of the same name, in any numbering.
 
 exit status:
-  0 done; 1 stopped by an error; 2 wrong usage, or detections and ground truth that do not belong together; 130
-  interrupted
+  0 done; 4 done and written, but a number is below --fail_under, or undefined; 1 stopped by an error; 2 wrong usage, or
+  detections and ground truth that do not belong together; 130 interrupted
 """
 
 import argparse
@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 
 _METRICS = ("coco", "voc")
 
+EXIT_BELOW = 4
+"""Exit status: evaluated, but not good enough."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate; returns the exit status."""
@@ -56,14 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")  # what Beam logs below is no news
     try:
-        _evaluate(args, beam_options)
+        faults = _evaluate(args, beam_options)
     except UsageError as error:
         return _ended(f"error: {error}", 2)
     except BoxbeamError as error:
         return _ended(f"stopped: {error}", 1)
     except KeyboardInterrupt:
         return _ended("interrupted; repeat the command to evaluate", 128 + signal.SIGINT)
-    return 0
+    return _ended(f"--fail_under: {'; '.join(faults)}", EXIT_BELOW) if faults else 0
 
 
 def _ended(message: str, status: int) -> int:
@@ -128,6 +131,15 @@ def _parser() -> argparse.ArgumentParser:
         "--allow_missing", action="store_true", help="leave out images that were not processed, and say how many"
     )
     group.add_argument(
+        "--fail_under",
+        type=_gate,
+        action="append",
+        default=[],
+        metavar="NAME=X",
+        help="end with exit status 4 if this number is below X or undefined; NAME as in metrics.json, or its end where"
+        " that is clear: mAP=0.55, mAP/cat=0.4; may be given several times",
+    )
+    group.add_argument(
         "--verdicts", action="store_true", help="also write verdicts.parquet: every detection and every missed object"
     )
     group.add_argument(
@@ -157,6 +169,14 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
+def _gate(text: str) -> tuple[str, float]:
+    """An argparse type: a number's name and the least it must be."""
+    name, equals, least = text.rpartition("=")
+    if not equals or not name.strip():
+        raise argparse.ArgumentTypeError(f"must be a number's name and the least it must be, NAME=X, got {text!r}")
+    return name.strip(), options.finite_float(least)
+
+
 def _iou(text: str) -> float:
     """An argparse type: an overlap that can be demanded of a detection."""
     number = options.ratio(text)
@@ -175,10 +195,12 @@ def _metrics(text: str) -> tuple[str, ...]:
     return _words(text)
 
 
-def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> None:
+def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str]:
+    """Evaluate as the command line says; returns what is below --fail_under."""
     from beam_jobs.launch import refuse_output
     from od_core import storage
     from od_core.annotations.joined_truth import open_all_ground_truth
+    from od_core.metrics.gate import Gate, full_name
     from pipelines.engine import Engine
     from pipelines.evaluate_detections import find_detections
     from pipelines.evaluate_plan import plan_evaluation
@@ -201,7 +223,10 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> None:
         truth_file, values_file = storage.join(folder, "truth.parquet"), storage.join(folder, "values.json")
         plan = plan_evaluation(found, truth, truth_file, allow_missing=args.allow_missing)
         factories = _factories(args.metrics, plan.categories)
-        definitions = {name: make().definition for name, make in factories.items()}
+        empty = {name: make() for name, make in factories.items()}
+        definitions = {name: metric.definition for name, metric in empty.items()}
+        names = [name for metric in empty.values() for name in metric.value()]
+        gates = [Gate(full_name(word, names), least) for word, least in args.fail_under]
 
         from pipelines.evaluate import run  # and with it Beam, which takes seconds: not before refusals
         from pipelines.evaluate_verdicts import VERDICTS_FILE, VerdictParts
@@ -219,6 +244,8 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> None:
     from beam_jobs.evaluate_text import text
 
     print(text(plan, values, definitions, place), flush=True)
+    reached = {name: x for numbers in values.values() for name, x in numbers.items()}
+    return [fault for gate in gates if (fault := gate.fault(reached))]
 
 
 def _factories(names: Sequence[str], categories: Mapping[int, str]) -> dict[str, "MetricFactory"]:

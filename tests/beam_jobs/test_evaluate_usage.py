@@ -491,6 +491,46 @@ class TestUsage:
         assert run.metrics[MAP] == 0.0
 
 
+class TestFailUnder:
+    """One image of two is right: the AP of cats is 1, that of dogs 0."""
+
+    TRUTH = (truth_row("a.jpg", (1, WHOLE)), truth_row("b.jpg", (2, LEFT)))
+    FOUND = (found_row("a.jpg", (1, WHOLE, 0.9)), found_row("b.jpg"))
+
+    def test_enough(self, run):
+        assert run(self.FOUND, self.TRUTH, "--fail_under", "mAP=0.4", "--fail_under", f"{PASCAL}=0.5") == 0
+        assert run.err == ""
+
+    def test_too_little_is_a_status_of_its_own_after_everything_is_written(self, run):
+        status = run(self.FOUND, self.TRUTH, "--fail_under", "mAP/cat=1.01", "--fail_under", "AP@0.5IOU/dog=0.1")
+        assert status == evaluate.EXIT_BELOW == 4
+        assert run.err == (
+            "boxbeam evaluate: --fail_under: DetectionBoxes_PerformanceByCategory/mAP/cat is 1, wanted at least 1.01;"
+            " PascalBoxes_PerformanceByCategory/AP@0.5IOU/dog is 0, wanted at least 0.1\n"
+        )
+        assert run.metrics[MAP] == pytest.approx(0.5)
+        assert "evaluate: 2 frames evaluated" in run.out
+
+    def test_an_undefined_number_is_never_enough(self, run):
+        assert run(self.FOUND, self.TRUTH, "--fail_under", "mAP (small)=-1") == 4
+        assert "Precision/mAP (small) is undefined" in run.err
+
+    @pytest.mark.parametrize(
+        ("gate", "message"),
+        [
+            ("map=0.5", "no number called 'map'; did you mean mAP?"),
+            ("cat=0.5", "'cat' could be each of DetectionBoxes_PerformanceByCategory/mAP/cat, PascalBoxes_"),
+            ("mAP", "must be a number's name and the least it must be, NAME=X, got 'mAP'"),
+            ("=1", "NAME=X, got '=1'"),
+            ("mAP=much", "must be a number, got 'much'"),
+        ],
+    )
+    def test_a_number_that_there_is_not_is_refused_before_the_work(self, run, gate, message):
+        assert run(self.FOUND, self.TRUTH, "--fail_under", gate) == 2
+        assert message in run.err
+        assert not run.output.exists()
+
+
 def test_neither_tensorflow_nor_anything_that_decodes_is_imported(run):
     files.write_detections(run.folder / "found", [found_row("a.jpg", (1, WHOLE, 0.9))])
     files.write_truth(run.folder / "truth.parquet", [truth_row("a.jpg", (1, WHOLE))])
