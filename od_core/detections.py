@@ -1,6 +1,7 @@
 """Detections: the scored boxes that a model found in one image or video frame."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,16 @@ class Detections:
             self.classes[:keep],
             None if self.masks is None else self.masks[:keep],
             None if self.keypoints is None else self.keypoints[:keep],
+        )
+
+    def take(self, kept: npt.NDArray[np.bool_]) -> "Detections":
+        """Those where `kept`, bool (N,), is true."""
+        return Detections(
+            self.boxes[kept],
+            self.scores[kept],
+            self.classes[kept],
+            None if self.masks is None else tuple(itertools.compress(self.masks, kept)),
+            None if self.keypoints is None else self.keypoints[kept],
         )
 
     def __len__(self) -> int:
