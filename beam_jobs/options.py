@@ -182,7 +182,7 @@ def positive_int(text: str) -> int:
 
 def positive_float(text: str) -> float:
     """An argparse type: a number above 0."""
-    number = _float(text)
+    number = finite_float(text)
     if not number > 0:
         raise argparse.ArgumentTypeError(f"must be above 0, got {text!r}")
     return number
@@ -190,13 +190,14 @@ def positive_float(text: str) -> float:
 
 def ratio(text: str) -> float:
     """An argparse type: a number from 0 to 1."""
-    number = _float(text)
+    number = finite_float(text)
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {text!r}")
     return number
 
 
-def _float(text: str) -> float:
+def finite_float(text: str) -> float:
+    """An argparse type: a finite number."""
     try:
         number = float(text)
     except ValueError:
