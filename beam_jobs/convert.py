@@ -11,6 +11,7 @@ what you get:
   records/train-00000-of-00012.tfrecord ...  tf.train.Example, with the feature keys that the API's own scripts write
   records/index-*.parquet   one row per image: split, shard, offset, its boxes, remarks on them; failed images say why
   records/label_map.pbtxt   the classes
+  records/report.json       every image and box: written, clipped, dropped, rejected, and why; classes by split
   records/manifest.json     shards with counts and checksums, options
   records/run.json          how the last run went: times, failures
 
@@ -24,6 +25,7 @@ exit status:
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -34,9 +36,21 @@ from beam_jobs import options
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; returns the exit status."""
     args, beam_options = options.parse(_parser(), argv)
-    from beam_jobs.launch import launch
+    from beam_jobs.launch import EXIT_DONE, EXIT_SOME_FAILED, launch
 
-    return launch("convert", lambda: _job(args), args, beam_options)
+    status = launch("convert", lambda: _job(args), args, beam_options)
+    if status in (EXIT_DONE, EXIT_SOME_FAILED) and not args.dry_run:
+        _print_report(options.absolute(args.output))
+    return status
+
+
+def _print_report(output: str) -> None:
+    from beam_jobs import convert_text
+    from od_core import storage
+    from pipelines.convert_report import REPORT_FILE
+
+    path = storage.join(output, REPORT_FILE)
+    print(convert_text.text(json.loads(storage.read_bytes(path)), path), flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -22,8 +22,10 @@ from od_core.errors import LabelMapError, OutputError, UsageError
 from od_core.label_map import LabelMap
 from od_core.record_index import RECORD_INDEX, RECORDS_VERSION, RecordPlace, record_index_table
 from od_core.schemas import FrameError, FrameRow
+from pipelines import convert_remarks
 from pipelines.convert_layout import Layout
 from pipelines.convert_plan import ConvertPlan, LabelUse, PlanHeader, ShardPlans, make_convert_plan
+from pipelines.convert_report import REPORT_FILE, conversion_report, report_text
 from pipelines.convert_shards import (
     SHARD_NAME,
     ShardFile,
@@ -140,19 +142,22 @@ class ConvertJob:
         source = piece.source
         error = FrameError(failure.stage, failure.type, failure.message)
         row = FrameRow(source.key, storage.printable(source.uri), "image", 0, error=error)
-        return record_index_table([row], [RecordPlace(split_of(source.kind))], {})
+        remark = {"kind": convert_remarks.IMAGE_GIVEN_UP, "text": failure.message}
+        return record_index_table([row], [RecordPlace(split_of(source.kind), remarks=(remark,))], {})
 
-    def publish(self, output: str, former: Mapping[str, Any]) -> Mapping[str, Any]:
+    def publish(self, output: str, former: Mapping[str, Any], files: Sequence[str]) -> Mapping[str, Any]:
         """Move new shards to their places; those of a former plan go."""
         plan = ShardPlans(plan_path(output))
+        header, found_objects = plan.header, plan.found_objects()
         plan.close()
-        header = plan.header
+        report = conversion_report(header, found_objects, [storage.join(output, name) for name in files])
         made = self._made_shards(output, header)
         if not made and former:
+            _write_report(output, report)
             return former
         known = {file["name"]: ShardFile(**file) for file in former.get("shards", [])}
-        files = [made.get(shard.name) or known[shard.name] for shard in header.shards]
-        names = {file.name for file in files}
+        shards = [made.get(shard.name) or known[shard.name] for shard in header.shards]
+        names = {file.name for file in shards}
         placed = placed_shards(output, former)
         note_placed(output, placed | names)
         # Until the manifest is written anew there is none: shards of two conversions must not pass for one.
@@ -167,12 +172,13 @@ class ConvertJob:
             storage.write_text(storage.join(output, LABEL_MAP), header.label_map.to_text())
         elif former.get("label_map"):
             storage.remove([storage.join(output, LABEL_MAP)])
+        _write_report(output, report)
         return {
             "format": header.format,
             "label_map": LABEL_MAP if header.label_map else None,
-            "shards": [file._asdict() for file in files],
+            "shards": [file._asdict() for file in shards],
             "annotations_not_used": len(header.loose_faults),
-            "notes": _notes(self.layout.splits, files, header.loose_faults),
+            "notes": _notes(self.layout.splits, shards, header.loose_faults),
         }
 
     def _made_shards(self, output: str, header: PlanHeader) -> dict[str, ShardFile]:
@@ -258,6 +264,13 @@ def _prepare(output: str, plan: ConvertPlan) -> None:
     storage.remove(list(Dataset(output).part_paths()))
     storage.remove_folder(shards_folder(output))
     plan.write(path)
+
+
+def _write_report(output: str, report: Mapping[str, Any]) -> None:
+    """Write report.json, unless it is there already: a run that has nothing to do changes nothing."""
+    path, text = storage.join(output, REPORT_FILE), report_text(report)
+    if storage.stat(path) is None or storage.read_bytes(path) != text.encode():
+        storage.write_text(path, text)
 
 
 def _notes(names: Iterable[str], files: Sequence[ShardFile], loose_faults: Sequence[str]) -> list[str]:

@@ -18,6 +18,7 @@ from od_core.annotations.image_folder import ImageFolder
 from od_core.errors import AnnotationError, UsageError
 from od_core.label_map import LabelMap, parse_label_map
 from od_core.storage import FileInfo
+from pipelines import convert_remarks
 from pipelines.convert_layout import Layout, Shard
 from pipelines.items import Source
 
@@ -47,12 +48,15 @@ _PLAN = pa.schema(
         pa.field("width", pa.int32()),
         pa.field("height", pa.int32()),
         pa.field("fault", pa.string()),
+        pa.field("fault_kind", pa.string()),
         pa.field("lost_objects", pa.list_(pa.string())),
+        pa.field("found_objects", pa.int64()),
         pa.field("objects", pa.list_(_OBJECT)),
     ]
 )
 _HEADER = b"boxbeam.convert_plan"
 _ROWS_AT_A_TIME = 1000
+_FIRST = 5
 
 
 class PlannedImage(NamedTuple):
@@ -64,7 +68,9 @@ class PlannedImage(NamedTuple):
         size: its bytes.
         annotated: what the annotation says.
         fault: why there can be no record of it; None if nothing is known against it yet.
+        fault_kind: the same as a kind of remark, see `convert_remarks`.
         lost_objects: objects of it that cannot be used, and why.
+        found_objects: how many objects its annotation has, usable or not.
     """
 
     key: str
@@ -72,7 +78,9 @@ class PlannedImage(NamedTuple):
     size: int
     annotated: AnnotatedImage
     fault: str | None = None
+    fault_kind: str | None = None
     lost_objects: tuple[str, ...] = ()
+    found_objects: int = 0
 
 
 class LabelUse(NamedTuple):
@@ -91,6 +99,8 @@ class PlanHeader(NamedTuple):
         label_map: the classes; None if there are none at all.
         shards: in the order of the splits.
         loose_faults: faults that belong to no image.
+        loose_objects: how many objects were lost by them.
+        not_annotated: images in the image folders that no annotation is about: how many, and the first of them.
     """
 
     format: str
@@ -98,6 +108,8 @@ class PlanHeader(NamedTuple):
     label_map: LabelMap | None
     shards: tuple[Shard, ...]
     loose_faults: tuple[str, ...]
+    loose_objects: int = 0
+    not_annotated: tuple[int, tuple[str, ...]] = (0, ())
 
     @property
     def version(self) -> int:
@@ -116,6 +128,8 @@ class PlanHeader(NamedTuple):
         fields["label_map"] = parse_label_map(fields["label_map"], "the plan") if fields["label_map"] else None
         fields["shards"] = tuple(Shard(*shard) for shard in fields["shards"])
         fields["loose_faults"] = tuple(fields["loose_faults"])
+        count, first = fields["not_annotated"]
+        fields["not_annotated"] = count, tuple(first)
         return cls(**fields)
 
 
@@ -164,7 +178,7 @@ def make_convert_plan(
         UsageError: two annotations are about images of one name, sets number their classes differently, none of the
             images is there, or they cannot be divided as the layout says.
     """
-    loose: list[str] = []
+    loose: list[AnnotationFault] = []
     images = _images(annotations, folders, loose)
     table, digests, labels = _collected(images)
     if label_map is None:
@@ -184,12 +198,26 @@ def make_convert_plan(
     classes = label_map.digest if label_map else ""
     known = [json.dumps(dict(options), sort_keys=True), classes, *sorted(digests)]
     digest = hashlib.sha256("".join(known).encode()).hexdigest()[:16]
-    header = PlanHeader(annotations[0].format, digest, label_map, tuple(shards), tuple(loose))
+    header = PlanHeader(
+        annotations[0].format,
+        digest,
+        label_map,
+        tuple(shards),
+        tuple(f"{fault.place}: {fault.message}" for fault in loose),
+        sum(fault.lost_objects for fault in loose),
+        _not_annotated(folders, keys),
+    )
     return ConvertPlan(header, table.take(pa.array(rows, pa.int64())), labels)
 
 
+def _not_annotated(folders: Sequence[ImageFolder], keys: Sequence[str]) -> tuple[int, tuple[str, ...]]:
+    known = set(keys)
+    others = sorted({key for folder in folders for key in folder if key not in known})
+    return len(others), tuple(others[:_FIRST])
+
+
 def _images(
-    annotations: Sequence[Annotations], folders: Sequence[ImageFolder], loose: list[str]
+    annotations: Sequence[Annotations], folders: Sequence[ImageFolder], loose: list[AnnotationFault]
 ) -> Iterator[tuple[PlannedImage, FileInfo | None]]:
     """Every annotated image with its file, objects that cannot be used attached to their image or put into `loose`."""
     for one, folder in zip(annotations, folders, strict=True):
@@ -198,11 +226,10 @@ def _images(
         located = missing = 0
         for found in one.images():
             if isinstance(found, AnnotationFault) and found.of_object:
-                text = f"{found.place}: {found.message}"
                 if waiting is not None and found.name == waiting[0].annotated.name:
-                    waiting = (waiting[0]._replace(lost_objects=(*waiting[0].lost_objects, text)), waiting[1])
+                    waiting = (_less(waiting[0], found), waiting[1])
                 else:
-                    loose.append(text)
+                    loose.append(found)
                 continue
             if waiting is not None:
                 yield waiting
@@ -223,17 +250,25 @@ def _images(
             yield waiting
 
 
+def _less(image: PlannedImage, fault: AnnotationFault) -> PlannedImage:
+    """An image that has lost an object."""
+    lost = (*image.lost_objects, f"{fault.place}: {fault.message}")
+    return image._replace(lost_objects=lost, found_objects=image.found_objects + fault.lost_objects)
+
+
 def _located(image: AnnotatedImage, folder: ImageFolder) -> tuple[PlannedImage, FileInfo | None]:
     try:
         key, info = folder.find(image.name)
     except AnnotationError as error:
-        return PlannedImage(image.name, "", 0, image, str(error)), None
-    return PlannedImage(key, info.path, info.size, image), info
+        kind = convert_remarks.IMAGE_NOT_FOUND
+        return PlannedImage(image.name, "", 0, image, str(error), kind, found_objects=len(image.objects)), None
+    return PlannedImage(key, info.path, info.size, image, found_objects=len(image.objects)), info
 
 
 def _faulty(fault: AnnotationFault) -> tuple[PlannedImage, FileInfo | None]:
     nothing = AnnotatedImage(fault.name or fault.place, "", fault.place, "", None, None, ())
-    return PlannedImage(nothing.name, "", 0, nothing, fault.message), None
+    kind = convert_remarks.ANNOTATION_NOT_USABLE
+    return PlannedImage(nothing.name, "", 0, nothing, fault.message, kind, found_objects=fault.lost_objects), None
 
 
 def _collected(
@@ -258,7 +293,7 @@ def _collected(
         places[image.key] = image.annotated.place
         rows.append(image)
         content = (image.key, image.size, info and info.mtime_ms, image.annotated._replace(source=""), image.fault)
-        digests.append(hashlib.sha256(repr((content, image.lost_objects)).encode()).hexdigest())
+        digests.append(hashlib.sha256(repr((content, image.lost_objects, image.found_objects)).encode()).hexdigest())
         for item in image.annotated.objects:
             used = labels.get(item.label) or LabelUse(0, f"{image.annotated.place}: {item.place}")
             labels[item.label] = used._replace(objects=used.objects + 1)
@@ -274,6 +309,8 @@ def _table(rows: Sequence[PlannedImage]) -> pa.Table:
         "uri": [row.uri.encode("utf-8", "surrogateescape") for row in rows],
         "size": [row.size for row in rows],
         "fault": [row.fault for row in rows],
+        "fault_kind": [row.fault_kind for row in rows],
+        "found_objects": [row.found_objects for row in rows],
         "lost_objects": [list(row.lost_objects) for row in rows],
         "objects": [[item._asdict() for item in row.annotated.objects] for row in rows],
     }
@@ -305,6 +342,10 @@ class ShardPlans:
         """The images of a shard, in the order of their records."""
         return [_planned(row) for row in self._parquet.read_row_group(self._groups[shard]).to_pylist()]
 
+    def found_objects(self) -> pa.Table:
+        """Columns `key` and `found_objects`, of all images."""
+        return self._parquet.read(["key", "found_objects"])
+
     def close(self) -> None:
         """Let go of the file."""
         self._parquet.close()
@@ -320,5 +361,7 @@ def _planned(row: Mapping[str, Any]) -> PlannedImage:
         row["size"],
         annotated,
         row["fault"],
+        row["fault_kind"],
         tuple(row["lost_objects"]),
+        row["found_objects"],
     )

@@ -75,12 +75,19 @@ class AnnotationFault(NamedTuple):
         name: the image's name as in `AnnotatedImage`; None where it is not known, or is that of another image too.
         of_object: only an object (or a class) is lost: its image, if there is one, is given as well. False: a whole
             image is lost, and nothing else is given for it.
+        objects: how many objects are lost with it; None for one where it is of an object, else for none that are known.
     """
 
     place: str
     message: str
     name: str | None
     of_object: bool = False
+    objects: int | None = None
+
+    @property
+    def lost_objects(self) -> int:
+        """How many objects are lost, as far as that is known."""
+        return int(self.of_object) if self.objects is None else self.objects
 
 
 class Annotations(Protocol):

@@ -48,7 +48,7 @@ class VocAnnotations:
                 first = first_places.setdefault(image.name, file.place)
                 if first != file.place:
                     message = f"it is about {image.name}, which {first} is about as well; correct its <filename>"
-                    yield AnnotationFault(file.place, message, None)
+                    yield AnnotationFault(file.place, message, None, objects=len(image.objects) + len(found) - 1)
                     continue
             yield from found
         yield from self._missing
