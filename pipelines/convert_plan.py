@@ -3,23 +3,17 @@
 It is one Parquet file, a row group a shard, which the workers read; the annotation files themselves are read once.
 """
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from od_core import storage
-from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject, AnnotationFault, Annotations
-from od_core.annotations.image_folder import ImageFolder
-from od_core.errors import AnnotationError, UsageError
+from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject
 from od_core.label_map import LabelMap, parse_label_map
-from od_core.storage import FileInfo
-from pipelines import convert_remarks
-from pipelines.convert_layout import Layout, Shard
+from pipelines.convert_layout import Shard
 from pipelines.items import Source
 
 _OBJECT = pa.struct(
@@ -55,8 +49,6 @@ _PLAN = pa.schema(
     ]
 )
 _HEADER = b"boxbeam.convert_plan"
-_ROWS_AT_A_TIME = 1000
-_FIRST = 5
 
 
 class PlannedImage(NamedTuple):
@@ -90,6 +82,14 @@ class LabelUse(NamedTuple):
     place: str
 
 
+class LeftOut(NamedTuple):
+    """Images that are not in the plan: how many, how many objects they have, and the first of them."""
+
+    images: int = 0
+    objects: int = 0
+    first: tuple[str, ...] = ()
+
+
 class PlanHeader(NamedTuple):
     """What holds for all images.
 
@@ -100,7 +100,9 @@ class PlanHeader(NamedTuple):
         shards: in the order of the splits.
         loose_faults: faults that belong to no image.
         loose_objects: how many objects were lost by them.
-        not_annotated: images in the image folders that no annotation is about: how many, and the first of them.
+        not_annotated: images in the image folders that no annotation is about.
+        in_no_split: images that are in none of the splits that were given.
+        unused_splits: splits that the data set itself has and that were not asked for.
     """
 
     format: str
@@ -109,7 +111,9 @@ class PlanHeader(NamedTuple):
     shards: tuple[Shard, ...]
     loose_faults: tuple[str, ...]
     loose_objects: int = 0
-    not_annotated: tuple[int, tuple[str, ...]] = (0, ())
+    not_annotated: LeftOut = LeftOut()
+    in_no_split: LeftOut = LeftOut()
+    unused_splits: tuple[str, ...] = ()
 
     @property
     def version(self) -> int:
@@ -128,8 +132,10 @@ class PlanHeader(NamedTuple):
         fields["label_map"] = parse_label_map(fields["label_map"], "the plan") if fields["label_map"] else None
         fields["shards"] = tuple(Shard(*shard) for shard in fields["shards"])
         fields["loose_faults"] = tuple(fields["loose_faults"])
-        count, first = fields["not_annotated"]
-        fields["not_annotated"] = count, tuple(first)
+        fields["unused_splits"] = tuple(fields["unused_splits"])
+        for name in ("not_annotated", "in_no_split"):
+            images, objects, first = fields[name]
+            fields[name] = LeftOut(images, objects, tuple(first))
         return cls(**fields)
 
 
@@ -159,151 +165,8 @@ class ConvertPlan:
                 start += shard.images
 
 
-def make_convert_plan(
-    annotations: Sequence[Annotations],
-    folders: Sequence[ImageFolder],
-    layout: Layout,
-    label_map: LabelMap | None,
-    options: Mapping[str, str],
-) -> ConvertPlan:
-    """Read annotations, find their images, and deal them out.
-
-    Args:
-        annotations: the sets to be converted, together.
-        folders: for each of them, where its images lie.
-        label_map: the classes; None takes those of the annotations.
-        options: all that a record depends on and that is not in the annotations, for the plan's digest.
-
-    Raises:
-        UsageError: two annotations are about images of one name, sets number their classes differently, none of the
-            images is there, or they cannot be divided as the layout says.
-    """
-    loose: list[AnnotationFault] = []
-    images = _images(annotations, folders, loose)
-    table, digests, labels = _collected(images)
-    if label_map is None:
-        label_map = _label_map(annotations, set(labels))
-    keys = table.column("key").to_pylist()
-    layout.refuse_one_group(keys)
-    splits = np.array([layout.split_of(key) for key in keys])
-    order = np.array([layout.order_of(key) for key in keys], np.uint64)
-    sizes = table.column("size").to_numpy()
-    shards: list[Shard] = []
-    rows: list[int] = []
-    for split in layout.splits:
-        (members,) = np.nonzero(splits == split)
-        members = members[np.argsort(order[members], kind="stable")]
-        rows += members.tolist()
-        shards += layout.shards(split, sizes[members])
-    classes = label_map.digest if label_map else ""
-    known = [json.dumps(dict(options), sort_keys=True), classes, *sorted(digests)]
-    digest = hashlib.sha256("".join(known).encode()).hexdigest()[:16]
-    header = PlanHeader(
-        annotations[0].format,
-        digest,
-        label_map,
-        tuple(shards),
-        tuple(f"{fault.place}: {fault.message}" for fault in loose),
-        sum(fault.lost_objects for fault in loose),
-        _not_annotated(folders, keys),
-    )
-    return ConvertPlan(header, table.take(pa.array(rows, pa.int64())), labels)
-
-
-def _not_annotated(folders: Sequence[ImageFolder], keys: Sequence[str]) -> tuple[int, tuple[str, ...]]:
-    known = set(keys)
-    others = sorted({key for folder in folders for key in folder if key not in known})
-    return len(others), tuple(others[:_FIRST])
-
-
-def _images(
-    annotations: Sequence[Annotations], folders: Sequence[ImageFolder], loose: list[AnnotationFault]
-) -> Iterator[tuple[PlannedImage, FileInfo | None]]:
-    """Every annotated image with its file, objects that cannot be used attached to their image or put into `loose`."""
-    for one, folder in zip(annotations, folders, strict=True):
-        waiting: tuple[PlannedImage, FileInfo | None] | None = None
-        first_missing = ""
-        located = missing = 0
-        for found in one.images():
-            if isinstance(found, AnnotationFault) and found.of_object:
-                if waiting is not None and found.name == waiting[0].annotated.name:
-                    waiting = (_less(waiting[0], found), waiting[1])
-                else:
-                    loose.append(found)
-                continue
-            if waiting is not None:
-                yield waiting
-            if isinstance(found, AnnotationFault):
-                waiting = _faulty(found)
-                continue
-            waiting = _located(found, folder)
-            if waiting[1] is not None:
-                located += 1
-                continue
-            missing += 1
-            first_missing = first_missing or f"{found.place}: {waiting[0].fault}"
-        if missing and not located:
-            raise UsageError(
-                f"none of {missing:,} annotated images is there. {first_missing}. Say with --images DIR where they lie"
-            )
-        if waiting is not None:
-            yield waiting
-
-
-def _less(image: PlannedImage, fault: AnnotationFault) -> PlannedImage:
-    """An image that has lost an object."""
-    lost = (*image.lost_objects, f"{fault.place}: {fault.message}")
-    return image._replace(lost_objects=lost, found_objects=image.found_objects + fault.lost_objects)
-
-
-def _located(image: AnnotatedImage, folder: ImageFolder) -> tuple[PlannedImage, FileInfo | None]:
-    try:
-        key, info = folder.find(image.name)
-    except AnnotationError as error:
-        kind = convert_remarks.IMAGE_NOT_FOUND
-        return PlannedImage(image.name, "", 0, image, str(error), kind, found_objects=len(image.objects)), None
-    return PlannedImage(key, info.path, info.size, image, found_objects=len(image.objects)), info
-
-
-def _faulty(fault: AnnotationFault) -> tuple[PlannedImage, FileInfo | None]:
-    nothing = AnnotatedImage(fault.name or fault.place, "", fault.place, "", None, None, ())
-    kind = convert_remarks.ANNOTATION_NOT_USABLE
-    return PlannedImage(nothing.name, "", 0, nothing, fault.message, kind, found_objects=fault.lost_objects), None
-
-
-def _collected(
-    images: Iterable[tuple[PlannedImage, FileInfo | None]],
-) -> tuple[pa.Table, list[str], dict[str, LabelUse]]:
-    """The images as a table, a digest of each, and the use of every class name."""
-    places: dict[str, str] = {}
-    tables: list[pa.Table] = []
-    digests: list[str] = []
-    labels: dict[str, LabelUse] = {}
-    rows: list[PlannedImage] = []
-    for image, info in images:
-        if image.key in places:
-            if image.fault is None:
-                raise UsageError(
-                    f"two annotations are about an image called {image.key}: {places[image.key]} and"
-                    f" {image.annotated.place}; remove one, or, if they are different images, convert them into two"
-                    " outputs"
-                )
-            # It is the annotation that is lost, not an image: it is known by its place.
-            image = image._replace(key=f"{image.annotated.place} ({image.key}, {len(places)})")
-        places[image.key] = image.annotated.place
-        rows.append(image)
-        content = (image.key, image.size, info and info.mtime_ms, image.annotated._replace(source=""), image.fault)
-        digests.append(hashlib.sha256(repr((content, image.lost_objects, image.found_objects)).encode()).hexdigest())
-        for item in image.annotated.objects:
-            used = labels.get(item.label) or LabelUse(0, f"{image.annotated.place}: {item.place}")
-            labels[item.label] = used._replace(objects=used.objects + 1)
-        if len(rows) == _ROWS_AT_A_TIME:
-            tables.append(_table(rows))
-            rows = []
-    return pa.concat_tables([*tables, _table(rows)]), digests, labels
-
-
-def _table(rows: Sequence[PlannedImage]) -> pa.Table:
+def plan_table(rows: Sequence[PlannedImage]) -> pa.Table:
+    """Rows as they stand in the file."""
     columns: dict[str, list[Any]] = {
         "key": [row.key for row in rows],
         "uri": [row.uri.encode("utf-8", "surrogateescape") for row in rows],
@@ -317,16 +180,6 @@ def _table(rows: Sequence[PlannedImage]) -> pa.Table:
     for name in ("place", "name", "source_id", "width", "height"):
         columns[name] = [getattr(row.annotated, name) for row in rows]
     return pa.table(columns, _PLAN)
-
-
-def _label_map(annotations: Sequence[Annotations], names: set[str]) -> LabelMap | None:
-    """The label map of the annotations, which must agree; else the names, in alphabetical order."""
-    given = [one.label_map for one in annotations if one.label_map is not None]
-    if not given:
-        return LabelMap.of_names(sorted(names)) if names else None
-    if any(other.names != given[0].names for other in given[1:]):
-        raise UsageError("the annotations number their classes differently; give one --label_map for all of them")
-    return given[0] if names <= set(given[0].names.values()) else LabelMap.of_names(sorted(names))
 
 
 class ShardPlans:

@@ -13,6 +13,8 @@ IMAGE_GIVEN_UP = "images_given_up"
 OBJECT_NOT_USABLE = "objects_not_usable"
 UNKNOWN_LABEL_SKIPPED = "unknown_labels_skipped"
 OBJECT_OF_NO_IMAGE = "objects_of_no_image"
+IMAGE_IN_NO_SPLIT = "images_in_no_split"
+OBJECT_IN_NO_SPLIT = "objects_of_images_in_no_split"
 OBJECT_OF_REJECTED_IMAGE = "objects_of_rejected_images"
 
 
@@ -38,6 +40,7 @@ REASONS = {
     IMAGE_OF_ANOTHER_SIZE: Reason("images", "rejected", "of another shape than the annotation says"),
     IMAGE_WITH_REFUSED_BOXES: Reason("images", "rejected", "a box that --boxes strict refuses"),
     IMAGE_GIVEN_UP: Reason("images", "rejected", "crashed or stalled its process"),
+    IMAGE_IN_NO_SPLIT: Reason("images", "rejected", "in none of the splits that are given"),
     "images_turned_upright": Reason("images", "written", "turned upright by their EXIF orientation, encoded anew"),
     "images_stored_as_png": Reason("images", "written", "neither JPEG nor PNG, stored as PNG"),
     "boxes_clipped": Reason("boxes", "clipped", "over the border of the image"),
@@ -47,6 +50,7 @@ REASONS = {
     OBJECT_NOT_USABLE: Reason("boxes", "rejected", "the annotation of the object cannot be used"),
     UNKNOWN_LABEL_SKIPPED: Reason("boxes", "rejected", "a class that the label map lacks"),
     OBJECT_OF_REJECTED_IMAGE: Reason("boxes", "rejected", "their image was rejected"),
+    OBJECT_IN_NO_SPLIT: Reason("boxes", "rejected", "their image is in none of the splits that are given"),
     OBJECT_OF_NO_IMAGE: Reason("boxes", "rejected", "of no image of the data set"),
 }
 """In the order in which they are told."""

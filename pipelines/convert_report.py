@@ -27,7 +27,13 @@ import pyarrow.parquet as pq
 
 from od_core import storage
 from pipelines.convert_plan import PlanHeader
-from pipelines.convert_remarks import OBJECT_OF_NO_IMAGE, OBJECT_OF_REJECTED_IMAGE, REASONS
+from pipelines.convert_remarks import (
+    IMAGE_IN_NO_SPLIT,
+    OBJECT_IN_NO_SPLIT,
+    OBJECT_OF_NO_IMAGE,
+    OBJECT_OF_REJECTED_IMAGE,
+    REASONS,
+)
 
 REPORT_FILE = "report.json"
 
@@ -114,26 +120,28 @@ def conversion_report(header: PlanHeader, found_objects: pa.Table, index_files: 
     lost_with_images = _found_in(found_objects, tally.rejected)
     tally.remarks[OBJECT_OF_REJECTED_IMAGE] = lost_with_images
     tally.remarks[OBJECT_OF_NO_IMAGE] = header.loose_objects
+    tally.remarks[IMAGE_IN_NO_SPLIT] = header.in_no_split.images
+    tally.remarks[OBJECT_IN_NO_SPLIT] = header.in_no_split.objects
     splits = {split: tally.splits[split] for split in dict.fromkeys(shard.split for shard in header.shards)}
     total = sum(splits.values(), collections.Counter())
     found = pc.sum(found_objects.column("found_objects")).as_py() or 0
     return {
         "boxbeam": _VERSION,
         "images": {
-            "found": len(found_objects),
+            "found": len(found_objects) + header.in_no_split.images,
             "written": total["images"],
             "without_boxes": total["without_boxes"],
-            "rejected": total["rejected"],
+            "rejected": total["rejected"] + header.in_no_split.images,
         },
         "boxes": {
-            "found": found + header.loose_objects,
+            "found": found + header.in_no_split.objects + header.loose_objects,
             "written": total["boxes"],
             **{outcome: _count(tally, "boxes", outcome) for outcome in ("clipped", "dropped", "rejected")},
         },
         "reasons": list(_reasons(tally, header)),
         "splits": {split: _named(counts) for split, counts in splits.items()},
         **_classes(header, tally, list(splits)),
-        "images_not_annotated": {"count": header.not_annotated[0], "examples": list(header.not_annotated[1])},
+        "images_not_annotated": {"count": header.not_annotated.images, "examples": list(header.not_annotated.first)},
     }
 
 
@@ -165,6 +173,8 @@ def _reasons(tally: _Tally, header: PlanHeader) -> Iterator[dict[str, Any]]:
             examples = [text for _, _, text in tally.examples.get(kind, [])]
             if kind == OBJECT_OF_NO_IMAGE:
                 examples = list(header.loose_faults[:_EXAMPLES])
+            if kind == IMAGE_IN_NO_SPLIT:
+                examples = list(header.in_no_split.first)
             count = tally.remarks[kind]
             yield {"of": of, "outcome": outcome, "kind": kind, "why": why, "count": count, "examples": examples}
 

@@ -55,6 +55,7 @@ class AnnotatedImage(NamedTuple):
         source_id: what the data set calls the image (COCO: its id as text); "" where it has only the name.
         width, height: in pixels as annotated, 1 or more; None where the annotation does not say.
         objects: those that can be used.
+        split: the split that the data set has it in ("train"); None where it does not say.
     """
 
     name: str
@@ -64,6 +65,7 @@ class AnnotatedImage(NamedTuple):
     width: int | None
     height: int | None
     objects: tuple[AnnotatedObject, ...]
+    split: str | None = None
 
 
 class AnnotationFault(NamedTuple):
@@ -76,6 +78,7 @@ class AnnotationFault(NamedTuple):
         of_object: only an object (or a class) is lost: its image, if there is one, is given as well. False: a whole
             image is lost, and nothing else is given for it.
         objects: how many objects are lost with it; None for one where it is of an object, else for none that are known.
+        split: as in `AnnotatedImage`, where a whole image is lost.
     """
 
     place: str
@@ -83,6 +86,7 @@ class AnnotationFault(NamedTuple):
     name: str | None
     of_object: bool = False
     objects: int | None = None
+    split: str | None = None
 
     @property
     def lost_objects(self) -> int:

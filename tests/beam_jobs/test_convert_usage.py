@@ -296,3 +296,29 @@ def test_the_table_at_the_end(
     assert "and 7 more with 7 boxes" in lines
     assert any(line.endswith(" and 17 more") and "has no class 00, class 01" in line for line in lines)
     assert lines[-1] == f"in full: {place}/out/report.json"
+
+
+def test_splits_of_inputs(command: Callable[..., list[str]], refusal: Callable[..., str], place: pathlib.Path) -> None:
+    voc = place / "voc"
+    assert refusal(input=[f"train={voc}", voc]) == (
+        f"--input: {voc} is in no split, the others are; write SPLIT={voc} (see boxbeam convert --help)"
+    )
+    assert refusal(input=[f"train={voc}"], splits="train=1") == (
+        "--splits divides by shares, but --input says already what is in train; leave one out"
+    )
+    assert refusal(input=[f"train={voc}"], split_by="folder") == (
+        "--split_by folder has nothing to divide where the splits are given; leave it out"
+    )
+    assert refusal(input=[f"train={place}/vok"]).startswith(f"{place}/vok: no such file or folder")
+    (place / "a=b").symlink_to(voc)
+    assert convert.main(command(input=[f"a={place}/a=b"], splits="given", output=place / "named")) == 0
+    assert {row["split"] for row in index_of(place / "named")} == {"a"}
+
+
+def test_a_path_with_an_equals_sign_is_a_path(
+    command: Callable[..., list[str]], place: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "a=b").symlink_to(place / "voc")
+    monkeypatch.chdir(place)
+    assert convert.main(command(input="a=b")) == 0
+    assert {row["split"] for row in index_of(place / "out")} == {"train", "val"}
