@@ -129,7 +129,7 @@ class InferJob:
         error = FrameError(failure.stage, failure.type, failure.message)
         return detections_table([whole_failed(piece.source, error)], {})
 
-    def publish(self, output: str, former: Mapping[str, Any]) -> Mapping[str, Any]:
+    def publish(self, output: str, former: Mapping[str, Any], files: Sequence[str]) -> Mapping[str, Any]:
         """The rows are all there is."""
         return {}
 
