@@ -19,13 +19,13 @@ from beam_jobs import inspect
 from od_core.detections import Detections
 from od_core.examples import ENCODED, OBJECT_BOX, OBJECT_CLASS_LABEL, OBJECT_CLASS_TEXT, SOURCE_ID, encode_example
 from od_core.records import write_record
-from od_core.sample_scene import draw_scene, jpeg, write_video
 from od_core.schemas import DETECTIONS_VERSION, FrameError, FrameRow, detections_table
 from pipelines.convert import ConvertJob
 from pipelines.convert_layout import Layout
 from pipelines.dataset import DataFile, Manifest
 from pipelines.observer import Silent
 from pipelines.work import Engine, run
+from tests.blocks_scene import draw_scene, jpeg, write_video
 from tests.pipelines.made_annotations import index_of, voc_xml, write_voc
 from tests.pipelines.toy_job import toy_work
 
@@ -485,10 +485,9 @@ def test_a_file_that_is_a_model_by_name_only_is_not_valid(said, tmp_path):
 
 
 def test_a_model_says_what_it_takes_and_gives(said, tmp_path):
-    from od_core.sample_model import write_frozen_graph
+    from tests.blocks_model import write_frozen_graph
 
     (tmp_path / "label_map.pbtxt").write_text('item { id: 1 name: "cat" }')
-
     write_frozen_graph(tmp_path / "frozen_inference_graph.pb")
     digest = hashlib.sha256((tmp_path / "frozen_inference_graph.pb").read_bytes()).hexdigest()
     status, text = said(tmp_path)
