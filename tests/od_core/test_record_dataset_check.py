@@ -170,6 +170,18 @@ def test_a_shard_that_is_cut_off(dataset):
     assert f"{name}: has {len(content) - 1:,} bytes, the manifest says {len(content):,}" in second
 
 
+def test_a_damaged_header_ends_the_records_but_not_the_checksum(dataset):
+    name = manifest_of(dataset)["details"]["shards"][0]["name"]
+    content = bytearray((dataset / name).read_bytes())
+    content[0] ^= 1
+    (dataset / name).write_bytes(content)
+    report = check_record_dataset(dataset)
+    assert report.bytes == sum(path.stat().st_size for path in dataset.glob("*.tfrecord"))
+    first, second = map(str, report.problems)
+    assert first.startswith(f"a file in which no more records can be found (1): {name}: after 0 records")
+    assert f"{name}: its bytes are not those the manifest names (SHA-256 differs)" in second
+
+
 def test_records_that_changed_places(dataset):
     """Each record is whole, and so is the manifest: only the index tells."""
     name = rewrite_shard(dataset, lambda payloads: [payloads[1], payloads[0], *payloads[2:]])

@@ -52,7 +52,7 @@ def test_sizes_are_those_of_coco():
     counts = RecordStatistics()
     sides = np.array([[31, 33], [32, 32], [95, 96], [96, 96], [96, 96], [10, 10]])
     boxes = np.concatenate([np.zeros((6, 2)), sides / (500, 1000)], axis=1)
-    counts.add("", example(boxes, [1] * 6, area=[np.nan, np.nan, np.nan, np.nan, 50, 0]))
+    counts.add("", example(boxes, [1] * 6, area=[np.nan, 32**2, np.nan, 96**2, 50, 0]))
     assert dict(counts.box_sizes) == {"small": 3, "medium": 2, "large": 1}
 
 
