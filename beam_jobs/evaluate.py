@@ -4,11 +4,15 @@ examples:
   boxbeam evaluate --detections found --ground_truth annotations/instances_val2017.json --output scores
   boxbeam evaluate --detections found --ground_truth VOC2012/Annotations --output scores --metrics voc
   boxbeam evaluate --detections found --ground_truth records/ --split val --output scores
+  boxbeam evaluate --detections found --ground_truth records/ --output scores --verdicts --iou 0.75
 
 what you get:
   a table on the terminal, and scores/metrics.json with every number under the name that the TensorFlow Object Detection
   API gives it, what the numbers are, which frames and classes they are about, and where the detections come from.
   Numbers equal those of pycocotools and of the API's own evaluators; boxes are measured in pixels.
+
+  With --verdicts also scores/verdicts.parquet: a row for every detection (right, wrong and why, or ignored) and for
+  every object that was missed, at one IoU. docs/metrics.md says what every number and every column is.
 
 which images are evaluated:
   Every image of the ground truth counts, also those without objects. Images are matched by name: the same path, or the
@@ -94,7 +98,11 @@ def _parser() -> argparse.ArgumentParser:
         " of them), or Parquet with a column objects (docs/detections-format.md); several count as one",
     )
     group.add_argument(
-        "--output", type=options.path, required=True, metavar="DIR", help="folder for metrics.json, which is replaced"
+        "--output",
+        type=options.path,
+        required=True,
+        metavar="DIR",
+        help="folder for metrics.json (and verdicts.parquet), which is replaced",
     )
     group.add_argument(
         "--images",
@@ -119,6 +127,16 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--allow_missing", action="store_true", help="leave out images that were not processed, and say how many"
     )
+    group.add_argument(
+        "--verdicts", action="store_true", help="also write verdicts.parquet: every detection and every missed object"
+    )
+    group.add_argument(
+        "--iou",
+        type=_iou,
+        default=0.5,
+        metavar="X",
+        help="least overlap (intersection over union) of a detection that counts as right in verdicts (default: 0.5)",
+    )
     running = made.add_argument_group("running")
     running.add_argument(
         "--runner",
@@ -137,6 +155,14 @@ def _words(text: str) -> tuple[str, ...]:
     if not all(words):
         raise argparse.ArgumentTypeError(f"must be names with commas between them, got {text!r}")
     return tuple(dict.fromkeys(words))
+
+
+def _iou(text: str) -> float:
+    """An argparse type: an overlap that can be demanded of a detection."""
+    number = options.ratio(text)
+    if number <= 0.1:  # od_core.metrics.verdicts.BACKGROUND_IOU, which is not imported for --help
+        raise argparse.ArgumentTypeError(f"must be above 0.1 and at most 1, got {text!r}")
+    return number
 
 
 def _metrics(text: str) -> tuple[str, ...]:
@@ -178,8 +204,14 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> None:
         definitions = {name: make().definition for name, make in factories.items()}
 
         from pipelines.evaluate import run  # and with it Beam, which takes seconds: not before refusals
+        from pipelines.evaluate_verdicts import VERDICTS_FILE, VerdictParts
 
-        values = run(plan, list(factories.values()), engine, values_file, remote_files)
+        verdicts = VerdictParts(storage.join(folder, "verdicts"), plan.categories, args.iou) if args.verdicts else None
+        values = run(plan, list(factories.values()), engine, values_file, remote_files, verdicts)
+        if verdicts:
+            verdicts.join(found, storage.join(output, VERDICTS_FILE))
+        else:
+            storage.remove([storage.join(output, VERDICTS_FILE)])  # those of an earlier evaluation
     source = {"paths": args.ground_truth, "form": truth.form, "splits": list(args.split)}
     place = storage.join(output, METRICS_FILE)
     storage.write_text(place, metrics_text(plan, values, definitions, source))

@@ -18,9 +18,9 @@ from beam_jobs import inspect
 from od_core.detections import Detections
 from od_core.examples import ENCODED, encode_example
 from od_core.records import write_record
-from od_core.sample_scene import draw_scene, jpeg, write_video
 from od_core.schemas import DETECTIONS_VERSION, FrameError, FrameRow, detections_table
 from pipelines.dataset import DataFile, Manifest
+from tests.blocks_scene import draw_scene, jpeg, write_video
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 LABELS = {1: "cat", 2: "dog"}
@@ -307,7 +307,7 @@ def test_a_file_that_is_a_model_by_name_only_is_not_valid(said, tmp_path):
 
 
 def test_a_model_says_what_it_takes_and_gives(said, tmp_path):
-    from od_core.sample_model import write_frozen_graph
+    from tests.blocks_model import write_frozen_graph
 
     write_frozen_graph(tmp_path / "frozen_inference_graph.pb")
     digest = hashlib.sha256((tmp_path / "frozen_inference_graph.pb").read_bytes()).hexdigest()

@@ -20,11 +20,11 @@ from od_core.examples import encode_example
 from od_core.images import decode_image
 from od_core.model import Detector, open_detector
 from od_core.records import write_record
-from od_core.sample_model import SAMPLE_LABEL_MAP, write_frozen_graph
-from od_core.sample_scene import draw_scene, jpeg, write_images, write_video
 from od_core.schemas import detections_of
 from od_core.video import read_video
 from pipelines import infer as infer_job
+from tests.blocks_model import BLOCKS_LABEL_MAP, write_frozen_graph
+from tests.blocks_scene import draw_scene, jpeg, write_images, write_video
 
 Run = Callable[..., int]
 SIZES = {"red": 1, "green": 2, "blue": 3}
@@ -34,7 +34,7 @@ SIZES = {"red": 1, "green": 2, "blue": 3}
 def model(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("model")
     write_frozen_graph(folder / "frozen_inference_graph.pb")
-    (folder / "labels.pbtxt").write_text(SAMPLE_LABEL_MAP)
+    (folder / "labels.pbtxt").write_text(BLOCKS_LABEL_MAP)
     return folder
 
 

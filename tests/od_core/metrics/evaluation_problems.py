@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import hotcoco
 import numpy as np
 import pycocotools.coco
 import pycocotools.cocoeval
@@ -126,6 +127,46 @@ def pycocotools_numbers(problem: Problem) -> dict[str, float]:
 
     It gets plain dicts made here, not by the code under test. A problem without detections has no answer from it.
     """
+    truth, found = pycocotools_data(problem)
+    with silence():
+        evaluation = pycocotools.cocoeval.COCOeval(truth, found, "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    numbers = {f"DetectionBoxes_{name}": float(x) for name, x in zip(COCO_NAMES, evaluation.stats, strict=True)}
+    for index, class_id in enumerate(sorted(problem.categories)):
+        precision = evaluation.eval["precision"][:, :, index, 0, 2]
+        defined = precision[precision > -1]
+        numbers[f"DetectionBoxes_PerformanceByCategory/mAP/{problem.categories[class_id]}"] = (
+            float(defined.mean()) if defined.size else -1.0
+        )
+    return numbers
+
+
+def pycocotools_data(problem: Problem) -> tuple[Any, Any]:
+    """A problem with pixels as units as pycocotools takes it: ground truth and detections."""
+    truths, finds = coco_dicts(problem)
+    truth = pycocotools.coco.COCO()
+    truth.dataset = _coco_dataset(problem, truths)
+    with silence():
+        truth.createIndex()
+        return truth, truth.loadRes(finds)
+
+
+def hotcoco_data(problem: Problem) -> tuple[Any, Any]:
+    """The same for hotcoco."""
+    truths, finds = coco_dicts(problem)
+    truth = hotcoco.COCO(_coco_dataset(problem, truths))
+    return truth, truth.load_res(finds)
+
+
+def silence() -> contextlib.AbstractContextManager[Any]:
+    """pycocotools prints."""
+    return contextlib.redirect_stdout(io.StringIO())
+
+
+def coco_dicts(problem: Problem) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Annotations and detections of a problem as COCO writes them; images are numbered from 1 by name."""
     truths: list[dict[str, Any]] = []
     finds: list[dict[str, Any]] = []
     for image_id, frame in enumerate(sorted(problem.frames, key=lambda frame: frame.name), 1):
@@ -145,34 +186,17 @@ def pycocotools_numbers(problem: Problem) -> dict[str, float]:
                     {"image_id": image_id, "category_id": class_id, "bbox": _coco_box(found.boxes[index])}
                     | {"score": float(found.scores[index])}
                 )
-    return _pycocotools_evaluation(problem.categories, len(problem.frames), truths, finds)
+    return truths, finds
+
+
+def _coco_dataset(problem: Problem, truths: Sequence[Any]) -> dict[str, Any]:
+    return {
+        "images": [{"id": image_id, "width": 1, "height": 1} for image_id in range(1, len(problem.frames) + 1)],
+        "categories": [{"id": class_id, "name": name} for class_id, name in problem.categories.items()],
+        "annotations": list(truths),
+    }
 
 
 def _coco_box(box: np.ndarray) -> list[float]:
     ymin, xmin, ymax, xmax = (float(edge) for edge in box)
     return [xmin, ymin, xmax - xmin, ymax - ymin]
-
-
-def _pycocotools_evaluation(
-    categories: Mapping[int, str], images: int, truths: Sequence[Any], finds: Sequence[Any]
-) -> dict[str, float]:
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = pycocotools.coco.COCO()
-        truth.dataset = {
-            "images": [{"id": image_id} for image_id in range(1, images + 1)],
-            "categories": [{"id": class_id, "name": name} for class_id, name in categories.items()],
-            "annotations": list(truths),
-        }
-        truth.createIndex()
-        evaluation = pycocotools.cocoeval.COCOeval(truth, truth.loadRes(list(finds)), "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    numbers = {f"DetectionBoxes_{name}": float(x) for name, x in zip(COCO_NAMES, evaluation.stats, strict=True)}
-    for index, class_id in enumerate(sorted(categories)):
-        precision = evaluation.eval["precision"][:, :, index, 0, 2]
-        defined = precision[precision > -1]
-        numbers[f"DetectionBoxes_PerformanceByCategory/mAP/{categories[class_id]}"] = (
-            float(defined.mean()) if defined.size else -1.0
-        )
-    return numbers
