@@ -4,12 +4,16 @@ examples:
   boxbeam evaluate --detections found --ground_truth annotations/instances_val2017.json --output scores
   boxbeam evaluate --detections found --ground_truth VOC2012/Annotations --output scores --metrics voc
   boxbeam evaluate --detections found --ground_truth records/ --split val --output scores
+  boxbeam evaluate --detections found --ground_truth records/ --split train,val --output scores
   boxbeam evaluate --detections found --ground_truth records/ --output scores --verdicts --iou 0.75
 
 what you get:
   a table on the terminal, and scores/metrics.json with every number under the name that the TensorFlow Object Detection
   API gives it, what the numbers are, which frames and classes they are about, and where the detections come from.
   Numbers equal those of pycocotools and of the API's own evaluators; boxes are measured in pixels.
+
+  With --split train,val the same for each split, in scores/train and scores/val, and scores/splits.json with both side
+  by side: how much better the model is on the images that it has learnt from. docs/evaluate-modes.md says more.
 
   With --verdicts also scores/verdicts.parquet: a row for every detection (right, wrong and why, or ignored) and for
   every object that was missed, at one IoU. docs/metrics.md says what every number and every column is.
@@ -56,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")  # what Beam logs below is no news
     try:
-        _evaluate(args, beam_options)
+        _run(args, beam_options)
     except UsageError as error:
         return _ended(f"error: {error}", 2)
     except BoxbeamError as error:
@@ -115,7 +119,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_words,
         default=(),
         metavar="NAMES",
-        help="evaluate these splits of a record dataset, such as val or train,val (default: all)",
+        help="evaluate these splits of a record dataset: val; or train,val, which are evaluated one by one and compared"
+        " (default: all images as one)",
     )
     group.add_argument(
         "--metrics",
@@ -175,6 +180,15 @@ def _metrics(text: str) -> tuple[str, ...]:
     return _words(text)
 
 
+def _run(args: argparse.Namespace, beam_options: Sequence[str]) -> None:
+    if len(args.split) > 1:
+        from beam_jobs.evaluate_splits import evaluate_splits
+
+        evaluate_splits(args, lambda one: _evaluate(one, beam_options))
+    else:
+        _evaluate(args, beam_options)
+
+
 def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> None:
     from beam_jobs.launch import refuse_output
     from od_core import storage
@@ -218,7 +232,7 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> None:
 
     from beam_jobs.evaluate_text import text
 
-    print(text(plan, values, definitions, place), flush=True)
+    print(text(plan, values, definitions, place, args.split), flush=True)
 
 
 def _factories(names: Sequence[str], categories: Mapping[int, str]) -> dict[str, "MetricFactory"]:
