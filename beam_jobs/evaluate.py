@@ -4,12 +4,16 @@ examples:
   boxbeam evaluate --detections found --ground_truth annotations/instances_val2017.json --output scores
   boxbeam evaluate --detections found --ground_truth VOC2012/Annotations --output scores --metrics voc07,voc10
   boxbeam evaluate --detections found --ground_truth records/ --split val --output scores
+  boxbeam evaluate --detections found --ground_truth records/ --split train,val --output scores
   boxbeam evaluate --detections found --ground_truth records/ --output scores --verdicts --iou 0.75
 
 what you get:
   a table on the terminal, and scores/metrics.json with every number under the name that the TensorFlow Object Detection
   API gives it, what the numbers are, which frames and classes they are about, and where the detections come from.
   Numbers equal those of pycocotools and of the API's own evaluators; boxes are measured in pixels.
+
+  With --split train,val the same for each split, in scores/train and scores/val, and scores/splits.json with both side
+  by side: how much better the model is on the images that it has learnt from. docs/evaluate-modes.md says more.
 
   With --verdicts also scores/verdicts.parquet: a row for every detection (right, wrong and why, or ignored) and for
   every object that was missed, at one IoU. docs/metrics.md says what every number and every column is.
@@ -62,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")  # what Beam logs below is no news
     try:
-        faults = _evaluate(args, beam_options)
+        faults = _run(args, beam_options)
     except UsageError as error:
         return _ended(f"error: {error}", 2)
     except BoxbeamError as error:
@@ -121,7 +125,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_words,
         default=(),
         metavar="NAMES",
-        help="evaluate these splits of a record dataset, such as val or train,val (default: all)",
+        help="evaluate these splits of a record dataset: val; or train,val, which are evaluated one by one and compared"
+        " (default: all images as one)",
     )
     group.add_argument(
         "--metrics",
@@ -215,8 +220,18 @@ def _metrics(text: str) -> tuple[str, ...]:
     return names
 
 
-def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str]:
+def _run(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str]:
     """Evaluate as the command line says; returns what is below --fail_under."""
+    if len(args.split) < 2:
+        return _evaluate(args, beam_options)
+    from beam_jobs.evaluate_splits import evaluate_splits
+
+    by_split = evaluate_splits(args, lambda one: _evaluate(one, beam_options))
+    return [f"{split}: {fault}" for split, faults in by_split.items() for fault in faults]
+
+
+def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str]:
+    """Evaluate one split, or everything; returns what is below --fail_under."""
     from beam_jobs.launch import refuse_output
     from od_core import storage
     from od_core.annotations.joined_truth import open_all_ground_truth
@@ -265,7 +280,7 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str
 
     from beam_jobs.evaluate_text import text
 
-    print(text(plan, values, definitions, place), flush=True)
+    print(text(plan, values, definitions, place, args.split), flush=True)
     reached = {name: x for numbers in values.values() for name, x in numbers.items()}
     return [fault for gate in gates if (fault := gate.fault(reached))]
 

@@ -13,7 +13,11 @@ _CLASSES_SHOWN = 100
 
 
 def text(
-    plan: EvaluationPlan, values: Mapping[str, Mapping[str, float]], definitions: Mapping[str, str], place: str
+    plan: EvaluationPlan,
+    values: Mapping[str, Mapping[str, float]],
+    definitions: Mapping[str, str],
+    place: str,
+    splits: Sequence[str] = (),
 ) -> str:
     """The closing lines: frames, then the overall numbers of each metric, then a table of classes.
 
@@ -22,22 +26,24 @@ def text(
         values: metric -> its numbers, by the API's names.
         definitions: metric -> what its numbers are.
         place: where metrics.json is.
+        splits: those of the ground truth that are evaluated; empty: all there is.
     """
-    lines = [f"evaluate: {counted(plan.evaluated, 'frames')} evaluated: {place}", *_frame_lines(plan)]
+    lines = [f"evaluate: {counted(plan.evaluated, 'frames')} evaluated: {place}", *_frame_lines(plan, splits)]
     for metric, numbers in values.items():
         lines += ["", *textwrap.wrap(definitions[metric], 118, initial_indent=f"{metric}: ", subsequent_indent="  ")]
         lines += [f"  {name:<48}{_shown(x)}" for name, x in numbers.items() if _PER_CLASS not in name]
     return "\n".join([*lines, "", *_class_lines(plan, values)])
 
 
-def _frame_lines(plan: EvaluationPlan) -> Iterator[str]:
+def _frame_lines(plan: EvaluationPlan, splits: Sequence[str]) -> Iterator[str]:
     yield f"  {plan.without_objects:,} of them without objects, {plan.without_detections:,} without detections"
     if plan.unprocessed.total:
         failed = f" ({plan.failed:,} of them failed)" if plan.failed else ""
         yield from _named("left out, not processed" + failed, plan.unprocessed)
     yield from _named("left out, their annotation cannot be used", plan.unusable)
     yield from _named("objects left out, they cannot be used", plan.object_faults)
-    yield from _named("frames of detections left out, the ground truth lacks them", plan.unknown)
+    lacking = f"the split {', '.join(splits)} of the ground truth" if splits else "the ground truth"
+    yield from _named(f"frames of detections left out, {lacking} lacks them", plan.unknown)
     yield from _named("names that could each mean several images", plan.ambiguous)
     yield from _named(
         "warning: of another size in the ground truth than in the detections (EXIF orientation? resized?), so boxes may"

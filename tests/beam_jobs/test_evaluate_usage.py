@@ -395,11 +395,6 @@ class TestSplits:
         assert run.metrics[PASCAL] == 1.0
         assert run.report["ground_truth"] == {"paths": [str(records)], "form": "records", "splits": ["val"]}
 
-    def test_several(self, run, records):
-        found = [found_row("a.jpg", (1, WHOLE, 0.9)), found_row("b.jpg"), found_row("c.jpg")]
-        assert run(found, records, "--split", "val,train") == 0
-        assert run.report["frames"]["evaluated"] == 3
-
     def test_one_that_is_not_there(self, run, records):
         assert run([found_row("c.jpg")], records, "--split", "vla") == 2
         assert "did you mean val" in run.err
