@@ -19,13 +19,14 @@ import apache_beam as beam
 from apache_beam.utils import shared
 
 from od_core import storage
+from od_core.insight.insight import BoxInsight, Insight
 from od_core.metrics.frame import EvaluatedFrame
 from od_core.metrics.metric import Metric, MetricFactory
 from od_core.storage import RemoteFiles
 from pipelines.engine import Engine, run_graph
 from pipelines.evaluate_detections import RowGroup
 from pipelines.evaluate_frames import DetectionClasses, row_frames
-from pipelines.evaluate_insight import InsightFn, InsightTask, write_insight
+from pipelines.evaluate_insight import InsightTask
 from pipelines.evaluate_plan import EvaluationPlan
 from pipelines.evaluate_slices import SliceBy
 from pipelines.evaluate_truth import WorkerTruth
@@ -87,6 +88,30 @@ class MetricsFn(beam.CombineFn):
 
     def extract_output(self, accumulator: tuple[Metric, ...]) -> Values:
         return {metric.name: dict(metric.value()) for metric in accumulator}
+
+
+class InsightFn(beam.CombineFn):
+    """Insight as Beam combines it: batches of frames in, `Insight` out."""
+
+    def __init__(self, task: InsightTask):
+        super().__init__()
+        self._task = task
+
+    def create_accumulator(self) -> BoxInsight:
+        return self._task.empty()
+
+    def add_input(self, accumulator: BoxInsight, frames: FrameBatch) -> BoxInsight:
+        accumulator.update(frames)
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[BoxInsight]) -> BoxInsight:
+        merged = self.create_accumulator()
+        for accumulator in accumulators:
+            merged.merge(accumulator)
+        return merged
+
+    def extract_output(self, accumulator: BoxInsight) -> Insight:
+        return accumulator.value()
 
 
 class ReadFrames(beam.PTransform):
@@ -169,7 +194,7 @@ def build(
         _ = (
             frames
             | "LookInto" >> beam.CombineGlobally(InsightFn(insight))
-            | "WriteInsight" >> beam.Map(write_insight, insight, remote_files)
+            | "WriteInsight" >> beam.Map(_write_insight, insight, remote_files)
         )
     return (
         frames
@@ -201,3 +226,9 @@ def _write_values(values: Mapping[str, Mapping[str, float]], path: str, remote_f
     if remote_files is not None:
         storage.register_remote(remote_files)
     storage.write_text(path, json.dumps(values))  # NaN as Python writes and reads it: the file is our own
+
+
+def _write_insight(insight: Insight, task: InsightTask, remote_files: RemoteFiles | None) -> None:
+    if remote_files is not None:
+        storage.register_remote(remote_files)
+    task.write(insight)

@@ -51,6 +51,14 @@ class Insight(NamedTuple):
     curves: pa.Table
 
 
+DEFINITION = (
+    "at one IoU, COCO's greedy matching without a limit on detections; difficult objects, crowds and groups are neither"
+    " right nor wrong to find; F1 is 2 tp / (2 tp + fp + fn), at the score where it is greatest, overall over all"
+    " classes together; errors are those of TIDE, each with the average precision (101 points) that mending it alone"
+    " would gain; calibration error is the mean gap between score and precision in 10 bins (ECE)"
+)
+
+
 class BoxInsight:
     """Curves, confusions, kinds of errors, calibration, sizes and slices of detections at one IoU.
 
