@@ -9,6 +9,7 @@ travels is accumulators: 24 bytes a detection for COCO, 9 for Pascal VOC, all of
 
 # No `from __future__ import annotations` here: Beam reads the type hints when the graph is built.
 
+import contextlib
 import json
 import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,9 +24,10 @@ from od_core.metrics.metric import Metric, MetricFactory
 from od_core.storage import RemoteFiles
 from pipelines.engine import Engine, run_graph
 from pipelines.evaluate_detections import RowGroup
-from pipelines.evaluate_frames import DetectionClasses, evaluated_frames
+from pipelines.evaluate_frames import DetectionClasses, row_frames
 from pipelines.evaluate_plan import EvaluationPlan
 from pipelines.evaluate_truth import WorkerTruth
+from pipelines.evaluate_verdicts import VerdictParts
 
 
 class FrameBatch(list[EvaluatedFrame]):
@@ -86,22 +88,27 @@ class MetricsFn(beam.CombineFn):
 
 
 class ReadFrames(beam.PTransform):
-    """Row groups of detections in, batches of frames with their ground truth out."""
+    """Row groups of detections in, batches of frames with their ground truth out; verdicts are left beside."""
 
-    def __init__(self, plan: EvaluationPlan, remote_files: RemoteFiles | None = None):
+    def __init__(
+        self, plan: EvaluationPlan, remote_files: RemoteFiles | None = None, verdicts: VerdictParts | None = None
+    ):
         super().__init__()
-        self._plan, self._remote_files = plan, remote_files
+        self._plan, self._remote_files, self._verdicts = plan, remote_files, verdicts
 
     def expand(self, groups: beam.PCollection[RowGroup]) -> beam.PCollection[FrameBatch]:
-        reading = _ReadFramesFn(self._plan.truth_file, self._plan.detection_classes, self._remote_files)
+        reading = _ReadFramesFn(self._plan.truth_file, self._plan.detection_classes, self._remote_files, self._verdicts)
         return groups | "Read" >> beam.ParDo(reading)
 
 
 class _ReadFramesFn(beam.DoFn):
     """Holds the ground truth, one for all of a process, from setup() on."""
 
-    def __init__(self, truth_file: str, classes: Sequence[Any], remote_files: RemoteFiles | None):
+    def __init__(
+        self, truth_file: str, classes: Sequence[Any], remote_files: RemoteFiles | None, verdicts: VerdictParts | None
+    ):
         self._truth_file, self._ids, self._remote_files = truth_file, tuple(classes), remote_files
+        self._verdicts = verdicts
         self._shared = shared.Shared()
         self._frames = beam.metrics.Metrics.counter("boxbeam", "frames_evaluated")
 
@@ -112,9 +119,13 @@ class _ReadFramesFn(beam.DoFn):
         self._classes = DetectionClasses(self._ids)
 
     def process(self, group: RowGroup) -> Iterator[FrameBatch]:
-        for frames in evaluated_frames(group, self._truth, self._classes):
-            self._frames.inc(len(frames))
-            yield FrameBatch(frames)
+        with contextlib.ExitStack() as stack:
+            write = stack.enter_context(self._verdicts.writer(group)) if self._verdicts else None
+            for rows in row_frames(group, self._truth, self._classes):
+                if write:
+                    write(rows)
+                self._frames.inc(len(rows))
+                yield FrameBatch(row.frame for row in rows)
 
 
 def build(
@@ -123,6 +134,7 @@ def build(
     factories: Sequence[MetricFactory],
     values_file: str,
     remote_files: RemoteFiles | None = None,
+    verdicts: VerdictParts | None = None,
 ) -> Any:
     """The graph: the numbers of an evaluation end up in `values_file`, which `read_values` reads.
 
@@ -132,12 +144,13 @@ def build(
         factories: the metrics.
         values_file: a file that the workers can write.
         remote_files: the file system of paths with a scheme, for the workers.
+        verdicts: where to leave the verdict on every detection; None: nowhere.
     """
     return (
         root
         | "RowGroups" >> beam.Create(list(plan.detections.row_groups()))
         | "Spread" >> beam.Reshuffle()  # else one worker would get all of a file
-        | "ReadFrames" >> ReadFrames(plan, remote_files)
+        | "ReadFrames" >> ReadFrames(plan, remote_files, verdicts)
         | "Evaluate" >> beam.CombineGlobally(MetricsFn(factories))
         | "WriteValues" >> beam.Map(_write_values, values_file, remote_files)
     )
@@ -149,13 +162,14 @@ def run(
     engine: Engine,
     values_file: str,
     remote_files: RemoteFiles | None = None,
+    verdicts: VerdictParts | None = None,
 ) -> Values:
     """Evaluate.
 
     Raises:
         StorageError: the runner gave up; says why.
     """
-    run_graph(engine, lambda root: build(root, plan, factories, values_file, remote_files))
+    run_graph(engine, lambda root: build(root, plan, factories, values_file, remote_files, verdicts))
     values: Values = json.loads(storage.read_bytes(values_file))
     return values
 
