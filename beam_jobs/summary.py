@@ -153,7 +153,7 @@ def _speed(progress: Progress) -> str:
 def counted(count: int, things: str) -> str:
     """ "1 image", "2,000 images": a number and the plural of what it counts."""
     if count == 1:
-        things = things.removesuffix("es") if things.endswith("sses") else things.removesuffix("s")
+        things = things.removesuffix("es") if things.endswith(("sses", "xes")) else things.removesuffix("s")
     return f"{count:,} {things}"
 
 
