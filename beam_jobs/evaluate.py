@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--iou",
-        type=_iou,
+        type=options.iou,
         default=0.5,
         metavar="X",
         help="least overlap (intersection over union) of a detection that counts as right in verdicts (default: 0.5)",
@@ -155,14 +155,6 @@ def _words(text: str) -> tuple[str, ...]:
     if not all(words):
         raise argparse.ArgumentTypeError(f"must be names with commas between them, got {text!r}")
     return tuple(dict.fromkeys(words))
-
-
-def _iou(text: str) -> float:
-    """An argparse type: an overlap that can be demanded of a detection."""
-    number = options.ratio(text)
-    if number <= 0.1:  # od_core.metrics.verdicts.BACKGROUND_IOU, which is not imported for --help
-        raise argparse.ArgumentTypeError(f"must be above 0.1 and at most 1, got {text!r}")
-    return number
 
 
 def _metrics(text: str) -> tuple[str, ...]:

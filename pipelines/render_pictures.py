@@ -1,19 +1,18 @@
 """One picture of a rendering: boxes over the image, or beside the ground truth."""
 
-import dataclasses
 import io
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from od_core.detections import Detections
-from od_core.drawing import caption, draw_detections, draw_ground_truth, side_by_side
+from od_core.drawing import caption, draw_detections, draw_ground_truth, fit_within, side_by_side
 from od_core.errors import ImageError
-from od_core.ground_truth import GroundTruth
 from od_core.images import encode_jpeg
 from pipelines.render_names import PNG_EXTENSIONS
+from pipelines.render_views import View
 
 ImageArray = npt.NDArray[np.uint8]
 
@@ -26,42 +25,48 @@ _LONGEST_JPEG_SIDE = 65_535
 _PNG_LEVEL = 3
 
 
-@dataclasses.dataclass(frozen=True)
 class Painter:
-    """How pictures are composed.
+    """Composes pictures.
 
-    Attributes:
+    Args:
         layout: "overlay" or "side_by_side".
         with_truth: whether there is a ground truth; where a picture is not in it, the picture says so.
+        max_side: the most pixels in width or height of what is drawn on; larger images are made smaller first.
     """
 
-    layout: str
-    with_truth: bool
+    def __init__(self, layout: str, *, with_truth: bool, max_side: int | None = None):
+        self._layout = layout
+        self._with_truth = with_truth
+        self._max_side = max_side
+        self._labels: Mapping[int, str] = {}
 
-    def paint(
-        self,
-        image: ImageArray,
-        shown: Detections | None,
-        truth: GroundTruth | None,
-        labels: Mapping[int, str],
-        text: str = "",
-    ) -> ImageArray:
+    def begin(self, labels: Mapping[int, str]) -> None:
+        """From now on classes have these names."""
+        self._labels = labels
+
+    def paint(self, image: ImageArray, view: View, captions: Sequence[str] = ()) -> ImageArray:
         """The picture: uint8, of the image's shape, or for two side by side as `od_core.drawing.side_by_side` has it.
 
         Args:
             image: uint8 (H, W, 3) RGB, upright.
-            shown: all of these are drawn; None where nobody has looked.
-            truth: what is annotated, with the class ids of the detections; None where nobody has annotated.
-            labels: class id -> name.
-            text: a caption.
+            view: what is to be seen in it.
+            captions: what a line of text says; empty for none.
         """
-        if self.layout == "side_by_side":
-            left = _captioned(_with_found(image, shown, labels), text)
+        image, truth = fit_within(image, self._max_side), view.truth
+        text = "  ".join(captions)
+        if self._layout == "side_by_side":
+            left = _captioned(self._with_found(image, view), text)
             titles = (_FOUND, _TRUTH if truth is not None else NO_TRUTH)
-            return side_by_side(left, _with_truth(image, truth, labels), titles)
-        if self.with_truth and truth is None:
+            return side_by_side(left, self._with_objects(image, view), titles)
+        if self._with_truth and truth is None:
             text = f"{text}  {NO_TRUTH}" if text else NO_TRUTH
-        return _captioned(_with_found(_with_truth(image, truth, labels), shown, labels), text)
+        return _captioned(self._with_found(self._with_objects(image, view), view), text)
+
+    def _with_found(self, image: ImageArray, view: View) -> ImageArray:
+        return image if view.shown is None else draw_detections(image, view.shown, self._labels, min_score=-math.inf)
+
+    def _with_objects(self, image: ImageArray, view: View) -> ImageArray:
+        return image if view.truth is None else draw_ground_truth(image, view.truth, self._labels)
 
 
 def encoded(picture: ImageArray, extension: str) -> bytes:
@@ -81,14 +86,6 @@ def encoded(picture: ImageArray, extension: str) -> bytes:
             " --layout overlay takes half the width"
         )
     return encode_jpeg(picture, _JPEG_QUALITY)
-
-
-def _with_found(image: ImageArray, shown: Detections | None, labels: Mapping[int, str]) -> ImageArray:
-    return image if shown is None else draw_detections(image, shown, labels, min_score=float("-inf"))
-
-
-def _with_truth(image: ImageArray, truth: GroundTruth | None, labels: Mapping[int, str]) -> ImageArray:
-    return image if truth is None else draw_ground_truth(image, truth, labels)
 
 
 def _captioned(image: ImageArray, text: str) -> ImageArray:

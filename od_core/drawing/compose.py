@@ -1,11 +1,25 @@
-"""Whole pictures: a caption in a corner, and two pictures under one strip of titles."""
+"""Whole pictures: made smaller, a caption in a corner, and two pictures under one strip of titles."""
 
+import cv2
 import numpy as np
 
 from od_core.drawing.layout import scale_of
 from od_core.drawing.palette import DARK, WHITE
 from od_core.drawing.tags import ImageArray, blend
 from od_core.drawing.text import fitting_mask, line_height
+
+
+def fit_within(image: ImageArray, max_side: int | None) -> ImageArray:
+    """The image itself, or one made smaller, its height and width at most `max_side` pixels (None: as it is).
+
+    The same shape but for rounding, and at least 1 pixel; each pixel is the mean of those that it stands for.
+    """
+    height, width = image.shape[:2]
+    longest = max(height, width)
+    if max_side is None or longest <= max_side:
+        return image
+    size = (max(1, round(width * max_side / longest)), max(1, round(height * max_side / longest)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def caption(image: ImageArray, text: str) -> ImageArray:
