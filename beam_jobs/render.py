@@ -58,8 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, beam_options = options.parse(made, argv)
     if args.layout == "side_by_side" and args.ground_truth is None:
         made.error("--layout side_by_side shows ground truth beside detections; give it with --ground_truth")
-    if args.only == "errors" and args.ground_truth is None:
-        made.error("--only errors compares detections with ground truth; give it with --ground_truth")
+    for option, value in (("only", "errors"), ("colour_by", "verdict")):
+        if getattr(args, option) == value and args.ground_truth is None:
+            made.error(f"--{option} {value} compares detections with ground truth; give it with --ground_truth")
     from beam_jobs.launch import launch
 
     # All that is read, so that launch() sees whether it lies on another file system.
@@ -103,6 +104,13 @@ def _parser() -> argparse.ArgumentParser:
         "--layout",
         choices=("overlay", "side_by_side"),
         help="all boxes on one picture, or ground truth beside detections (default: side_by_side with --ground_truth)",
+    )
+    group.add_argument(
+        "--colour_by",
+        choices=("class", "verdict"),
+        default="class",
+        help="verdict: true positives, false positives, missed objects and what is ignored, told by the ground truth"
+        " (default: class)",
     )
     group.add_argument(
         "--min_score",
@@ -195,6 +203,7 @@ def _job(args: argparse.Namespace) -> Any:
 
     return RenderJob(
         layout=args.layout or ("overlay" if args.ground_truth is None else "side_by_side"),
+        colour_by=args.colour_by,
         min_score=args.min_score[0],
         class_scores=args.min_score[1],
         only=args.only,

@@ -30,6 +30,8 @@ from pipelines.sources import Found
 
 LAYOUTS = ("overlay", "side_by_side")
 
+COLOUR_BY = ("class", "verdict")
+
 ONLY = ("all", "detections", "errors")
 """What is rendered: everything; that in which something is shown; that with a wrong detection or a missed object."""
 
@@ -51,6 +53,7 @@ class RenderJob:
 
     Attributes:
         layout: one of `LAYOUTS`.
+        colour_by: one of `COLOUR_BY`.
         min_score: detections below are not drawn.
         class_scores: the same for some classes: their names or ids, and the score.
         only: one of `ONLY`: which pictures, and which frames of videos, are rendered.
@@ -64,6 +67,7 @@ class RenderJob:
     """
 
     layout: str = "overlay"
+    colour_by: str = "class"
     min_score: float = 0.5
     class_scores: tuple[tuple[str, float], ...] = ()
     only: str = "all"
@@ -89,6 +93,7 @@ class RenderJob:
         """
         scores = [f"{self.min_score:g}", *(f"{name}={score:g}" for name, score in sorted(self.class_scores))]
         later = {
+            "--colour_by": self.colour_by if self.colour_by != "class" else None,
             "--only": self.only if self.only != "all" else None,
             "--iou": f"{self.iou:g}" if self.needs_verdicts else None,
             "--sample": f"{self.sample} of seed {self.seed}" if self.sample is not None else None,
@@ -106,7 +111,7 @@ class RenderJob:
     @property
     def needs_verdicts(self) -> bool:
         """Whether detections are compared with the ground truth."""
-        return self.only == "errors"
+        return self.only == "errors" or self.colour_by == "verdict"
 
     @property
     def named_classes(self) -> list[tuple[str, str]]:

@@ -57,7 +57,12 @@ class RenderWorker:
     def __init__(self, job: "RenderJob", output: str):
         self._job = job
         self._output = output
-        self._painter = Painter(job.layout, with_truth=bool(job.ground_truth), max_side=job.max_side)
+        self._painter = Painter(
+            job.layout,
+            with_truth=bool(job.ground_truth),
+            by_verdict=job.colour_by == "verdict",
+            max_side=job.max_side,
+        )
         self._rows = DetectionRows(output)
         self._viewer = Viewer(job, TruthRows(output) if job.ground_truth else None)
         self._sample = Sample.read(output) if job.sample is not None else None
