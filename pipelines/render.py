@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from od_core import storage
@@ -19,9 +20,8 @@ from od_core.schemas import FrameError
 from od_core.score_limits import ScoreLimits
 from pipelines.dataset import Dataset
 from pipelines.grouping import ItemLimit, by_limits
-from pipelines.items import Ask, Failure, Identity, Item, Outcome, Piece, Source
+from pipelines.items import Ask, Failure, Item, Piece, Source
 from pipelines.job import Spread, Worker
-from pipelines.parts import read_footer
 from pipelines.plan import read_inventory
 from pipelines.render_classes import ids_of
 from pipelines.render_rendered import RENDERED, RenderedRow, rendered_table
@@ -163,58 +163,37 @@ class RenderJob:
         source, error = piece.source, FrameError(failure.stage, failure.type, failure.message)
         return rendered_table([RenderedRow(source.key, storage.printable(source.uri), source.kind, error=error)])
 
-    def publish(self, output: str, former: Mapping[str, Any]) -> Mapping[str, Any]:
+    def publish(self, output: str, former: Mapping[str, Any], files: Sequence[str]) -> Mapping[str, Any]:
         """Remove the files that rows of ours name, but no row that stays: their inputs are gone, or not chosen now."""
         dataset = Dataset(output)
-        rows = _RowsOfRuns(dataset, self)
-        if rows.some_are_dropped:
-            storage.remove([storage.join(output, name) for name in rows.files_no_longer_named()])
+        prefix = f"{self.table}-"
+        others = [
+            storage.join(output, name)
+            for name in storage.names_in(output)
+            if name.startswith(prefix) and name.endswith(".parquet") and name not in files
+        ]
+        if others or self._has_other_parts(dataset):
+            dropped = _files_named_in([*others, *dataset.part_paths()])
+            kept = _files_named_in([storage.join(output, name) for name in files])
+            storage.remove([storage.join(output, name) for name in sorted(dropped - kept)])
         return {}
 
-
-class _RowsOfRuns:
-    """The rows of this run and of those before, and which of them stay in the dataset."""
-
-    def __init__(self, dataset: Dataset, job: RenderJob):
-        manifest = dataset.manifest()
-        names = [name for name in storage.names_in(dataset.path) if name.startswith(f"{job.table}-")]
-        former = {dataset.data_path(file) for file in manifest.files} if manifest is not None else set()
-        parts = {part.path: part.outcomes for part in dataset.parts_of(job)}
-        renewed = {_span_of(outcome) for outcomes in parts.values() for outcome in outcomes}
+    def _has_other_parts(self, dataset: Dataset) -> bool:
+        """Whether parts of former runs, of inputs that were other ones then, or of other options, lie there."""
         wanted = set(read_inventory(dataset))
-        paths = [storage.join(dataset.path, name) for name in names if name.endswith(".parquet")]
-        self._stays: dict[str, list[tuple[Outcome, bool]]] = {}
-        for path in [*paths, *dataset.part_paths()]:
-            footer = read_footer(path)
-            outcomes = footer[1] if footer is not None else []
-            is_old = path in former or (path not in paths and path not in parts)
-            self._stays[path] = [
-                (one, one.piece.source.identity in wanted and not (is_old and _span_of(one) in renewed))
-                for one in outcomes
-            ]
-
-    @property
-    def some_are_dropped(self) -> bool:
-        """Whether there is a row that does not stay."""
-        return any(not stays for outcomes in self._stays.values() for _, stays in outcomes)
-
-    def files_no_longer_named(self) -> list[str]:
-        """The files that only dropped rows name."""
-        kept: set[str | None] = {None}  # failed rows name no file
-        dropped: set[str | None] = set()
-        for path, outcomes in self._stays.items():
-            with storage.open_input(path) as file:
-                names = pq.read_table(file, columns=["file"]).column(0).to_pylist()
-            first = 0
-            for outcome, stays in outcomes:
-                (kept if stays else dropped).update(names[first : first + outcome.rows])
-                first += outcome.rows
-        return sorted(name for name in dropped - kept if name is not None)
+        parts = list(dataset.parts_of(self))
+        return len(parts) < len(dataset.part_paths()) or any(
+            outcome.piece.source.identity not in wanted for part in parts for outcome in part.outcomes
+        )
 
 
-def _span_of(outcome: Outcome) -> tuple[Identity, int, int]:
-    source, start, stop, _ = outcome.piece
-    return source.identity, start, stop
+def _files_named_in(paths: Iterable[str]) -> set[str]:
+    """The rendered files that rows of these files name."""
+    names: set[str] = set()
+    for path in paths:
+        with storage.open_input(path) as file:
+            names.update(pc.unique(pq.read_table(file, columns=["file"]).column(0).drop_null()).to_pylist())
+    return names
 
 
 def _version(package: str) -> str | None:
