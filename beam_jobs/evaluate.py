@@ -168,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--iou",
-        type=_iou,
+        type=options.iou,
         default=0.5,
         metavar="X",
         help="least overlap (intersection over union) of a detection that counts as right in verdicts, curves,"
@@ -211,14 +211,6 @@ def _gate(text: str) -> tuple[str, float]:
     if not equals or not name.strip():
         raise argparse.ArgumentTypeError(f"must be a number's name and the least it must be, NAME=X, got {text!r}")
     return name.strip(), options.finite_float(least)
-
-
-def _iou(text: str) -> float:
-    """An argparse type: an overlap that can be demanded of a detection."""
-    number = options.ratio(text)
-    if number <= 0.1:  # od_core.metrics.verdicts.BACKGROUND_IOU, which is not imported for --help
-        raise argparse.ArgumentTypeError(f"must be above 0.1 and at most 1, got {text!r}")
-    return number
 
 
 def _metrics(text: str) -> tuple[str, ...]:
