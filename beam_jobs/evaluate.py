@@ -1,8 +1,8 @@
-"""Say how well detections meet the ground truth: COCO's twelve numbers and Pascal VOC's AP at IoU 0.5.
+"""Say how well detections meet the ground truth: COCO's twelve numbers, Pascal VOC's and Open Images' AP at IoU 0.5.
 
 examples:
   boxbeam evaluate --detections found --ground_truth annotations/instances_val2017.json --output scores
-  boxbeam evaluate --detections found --ground_truth VOC2012/Annotations --output scores --metrics voc
+  boxbeam evaluate --detections found --ground_truth VOC2012/Annotations --output scores --metrics voc07,voc10
   boxbeam evaluate --detections found --ground_truth records/ --split val --output scores
   boxbeam evaluate --detections found --ground_truth records/ --split train,val --output scores
   boxbeam evaluate --model exported/ --label_map labels.pbtxt --ground_truth records/ --split val --output scores
@@ -31,8 +31,8 @@ which classes:
   Those of the ground truth. Detections belong to the class of the same name, in any numbering.
 
 exit status:
-  0 done; 1 stopped by an error; 2 wrong usage, or detections and ground truth that do not belong together; 130
-  interrupted
+  0 done; 4 done and written, but a number is below --fail_under, or undefined; 1 stopped by an error; 2 wrong usage, or
+  detections and ground truth that do not belong together; 130 interrupted
 """
 
 import argparse
@@ -44,16 +44,22 @@ import signal
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from beam_jobs import evaluate_options, options
 
 if TYPE_CHECKING:
     from od_core.metrics.metric import MetricFactory
+    from pipelines.evaluate_image_labels import OpenImages
     from pipelines.evaluate_plan import EvaluationPlan
 
-_METRICS = ("coco", "voc")
+_METRICS = ("coco", "voc10", "voc07", "weighted_voc", "open_images", "open_images_challenge")
+_DEFAULT_METRICS = ("coco", "voc10")
+_ALIASES = {"voc": "voc10"}
+
+EXIT_BELOW = 4
+"""Exit status: evaluated, but not good enough."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")  # what Beam logs below is no news
     try:
-        _run(args, beam_options)
+        faults = _run(args, beam_options)
     except UsageError as error:
         return _ended(f"error: {error}", 2)
     except RunStoppedError as error:
@@ -72,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _ended(f"stopped: {error}", 1)
     except KeyboardInterrupt:
         return _ended("interrupted; repeat the command to continue", 128 + signal.SIGINT)
-    return 0
+    return _ended(f"--fail_under: {'; '.join(faults)}", EXIT_BELOW) if faults else 0
 
 
 def _ended(message: str, status: int) -> int:
@@ -137,12 +143,35 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--metrics",
         type=_metrics,
-        default=_METRICS,
+        default=_DEFAULT_METRICS,
         metavar="NAMES",
-        help=f"which numbers, of {', '.join(_METRICS)} (default: all)",
+        help=f"which numbers, of {', '.join(_METRICS)}; or all (default: {','.join(_DEFAULT_METRICS)})",
+    )
+    group.add_argument(
+        "--hierarchy",
+        type=options.path,
+        metavar="F.json",
+        help="which classes are kinds of which, as Open Images writes it: in its metrics an object counts for all"
+        " classes above its own",
+    )
+    group.add_argument(
+        "--image_labels",
+        type=options.path,
+        metavar="F.csv",
+        help="Open Images' image-level labels (ImageID,LabelName,Confidence): classes that somebody has looked for; its"
+        " challenge leaves out detections of others",
     )
     group.add_argument(
         "--allow_missing", action="store_true", help="leave out images that were not processed, and say how many"
+    )
+    group.add_argument(
+        "--fail_under",
+        type=_gate,
+        action="append",
+        default=[],
+        metavar="NAME=X",
+        help="end with exit status 4 if this number is below X or undefined; NAME as in metrics.json, or its end where"
+        " that is clear: mAP=0.55, mAP/cat=0.4; may be given several times",
     )
     group.add_argument(
         "--verdicts", action="store_true", help="also write verdicts.parquet: every detection and every missed object"
@@ -166,6 +195,14 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
+def _gate(text: str) -> tuple[str, float]:
+    """An argparse type: a number's name and the least it must be."""
+    name, equals, least = text.rpartition("=")
+    if not equals or not name.strip():
+        raise argparse.ArgumentTypeError(f"must be a number's name and the least it must be, NAME=X, got {text!r}")
+    return name.strip(), options.finite_float(least)
+
+
 def _iou(text: str) -> float:
     """An argparse type: an overlap that can be demanded of a detection."""
     number = options.ratio(text)
@@ -176,35 +213,42 @@ def _iou(text: str) -> float:
 
 def _metrics(text: str) -> tuple[str, ...]:
     """An argparse type: some of the metrics."""
-    for word in _words(text):
+    if text == "all":
+        return _METRICS
+    names = tuple(dict.fromkeys(_ALIASES.get(word, word) for word in _words(text)))
+    for word in names:
         if word not in _METRICS:
             close = difflib.get_close_matches(word, _METRICS, 1)
             guess = f"did you mean {close[0]}?" if close else f"there are {', '.join(_METRICS)}"
             raise argparse.ArgumentTypeError(f"no metric called {word!r}; {guess}")
-    return _words(text)
+    return names
 
 
-def _run(args: argparse.Namespace, beam_options: Sequence[str]) -> None:
+def _run(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str]:
+    """Evaluate as the command line says; returns what is below --fail_under."""
     evaluate_options.check(args, _parser())
     if args.model:
         from beam_jobs.evaluate_model import detect
 
         detections = detect(args, beam_options)
         if args.dry_run:
-            return
+            return []
         args = argparse.Namespace(**{**vars(args), "detections": detections})
-    if len(args.split) > 1:
-        from beam_jobs.evaluate_splits import evaluate_splits
+    if len(args.split) < 2:
+        return _evaluate(args, beam_options)
+    from beam_jobs.evaluate_splits import evaluate_splits
 
-        evaluate_splits(args, lambda one: _evaluate(one, beam_options))
-    else:
-        _evaluate(args, beam_options)
+    by_split = evaluate_splits(args, lambda one: _evaluate(one, beam_options))
+    return [f"{split}: {fault}" for split, faults in by_split.items() for fault in faults]
 
 
-def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> None:
+def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str]:
+    """Evaluate one split, or everything; returns what is below --fail_under."""
     from beam_jobs.launch import refuse_output
     from od_core import storage
     from od_core.annotations.joined_truth import open_all_ground_truth
+    from od_core.metrics.catalogue import metric_factories
+    from od_core.metrics.gate import Gate, full_name
     from pipelines.engine import Engine
     from pipelines.evaluate_detections import find_detections
     from pipelines.evaluate_plan import plan_evaluation
@@ -221,13 +265,17 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> None:
 
         remote_files = BeamFiles(list(beam_options))
         storage.register_remote(remote_files)
+    open_images = _open_images(args)
     found = find_detections(detections)
     truth = open_all_ground_truth(ground_truth, images=images, splits=args.split)
     with _work_folder(output, is_local=engine.is_local) as folder:
         truth_file, values_file = storage.join(folder, "truth.parquet"), storage.join(folder, "values.json")
-        plan = plan_evaluation(found, truth, truth_file, allow_missing=args.allow_missing)
-        factories = _factories(args.metrics, plan.categories)
-        definitions = {name: make().definition for name, make in factories.items()}
+        plan = plan_evaluation(found, truth, truth_file, allow_missing=args.allow_missing, open_images=open_images)
+        factories = metric_factories(args.metrics, plan.categories, plan.ancestors)
+        empty = {name: make() for name, make in factories.items()}
+        definitions = {name: metric.definition for name, metric in empty.items()}
+        names = [name for metric in empty.values() for name in metric.value()]
+        gates = [Gate(full_name(word, names), least) for word, least in args.fail_under]
 
         from pipelines.evaluate import run  # and with it Beam, which takes seconds: not before refusals
         from pipelines.evaluate_verdicts import VERDICTS_FILE, VerdictParts
@@ -245,19 +293,20 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> None:
     from beam_jobs.evaluate_text import text
 
     print(text(plan, values, definitions, place, args.split), flush=True)
+    reached = {name: x for numbers in values.values() for name, x in numbers.items()}
+    return [fault for gate in gates if (fault := gate.fault(reached))]
 
 
-def _factories(names: Sequence[str], categories: Mapping[int, str]) -> dict[str, "MetricFactory"]:
-    import functools
+def _open_images(args: argparse.Namespace) -> "OpenImages":
+    from od_core.class_hierarchy import read_class_hierarchy
+    from od_core.errors import UsageError
+    from pipelines.evaluate_image_labels import OpenImages
 
-    from od_core.metrics.coco import CocoBoxes
-    from od_core.metrics.voc import PascalBoxes
-
-    makers: dict[str, MetricFactory] = {
-        "coco": functools.partial(CocoBoxes, categories),
-        "voc": functools.partial(PascalBoxes, categories),
-    }
-    return {name: makers[name] for name in names}
+    if (args.hierarchy or args.image_labels) and not any(name.startswith("open_images") for name in args.metrics):
+        option = "--hierarchy" if args.hierarchy else "--image_labels"
+        raise UsageError(f"{option} is for Open Images' numbers: add --metrics open_images,open_images_challenge")
+    hierarchy = read_class_hierarchy(options.absolute(args.hierarchy)) if args.hierarchy else None
+    return OpenImages(hierarchy, args.image_labels and options.absolute(args.image_labels))
 
 
 @contextlib.contextmanager

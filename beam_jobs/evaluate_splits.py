@@ -3,6 +3,7 @@
 import argparse
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from beam_jobs import options
 from beam_jobs.launch import refuse_output
@@ -14,16 +15,17 @@ from pipelines.evaluate_splits import SPLITS_FILE, Numbers, gaps, is_defined, re
 _PER_CLASS = "PerformanceByCategory/"
 _CLASSES_SHOWN = 10
 
-EvaluateOne = Callable[[argparse.Namespace], object]
-"""Evaluates as parsed options say; leaves metrics.json in `args.output`."""
+Result = TypeVar("Result")
 
 
-def evaluate_splits(args: argparse.Namespace, evaluate_one: EvaluateOne) -> dict[str, object]:
+def evaluate_splits(
+    args: argparse.Namespace, evaluate_one: Callable[[argparse.Namespace], Result]
+) -> dict[str, Result]:
     """Evaluate each of `args.split` into a folder of its name, and say how far apart they are.
 
     Args:
         args: as parsed, with at least two splits.
-        evaluate_one: evaluates one of them.
+        evaluate_one: evaluates one of them as parsed options say, and leaves metrics.json in their output.
 
     Returns:
         Split -> what `evaluate_one` returned.

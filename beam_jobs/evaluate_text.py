@@ -66,12 +66,12 @@ def _named(what: str, names: Named) -> Iterator[str]:
 
 def _class_lines(plan: EvaluationPlan, values: Mapping[str, Mapping[str, float]]) -> list[str]:
     columns = {metric: _by_class(plan, numbers) for metric, numbers in values.items()}
-    titles = {"coco": "COCO AP", "voc": "AP@0.5"}
     width = max(len("class"), *(len(one.name) for one in plan.classes)) + 2
+    titles = {metric: f"  {metric} AP" for metric in columns}
     head = f"{'class':<{width}}{'objects':>12}{'detections':>14}" + "".join(f"{titles[m]:>10}" for m in columns)
     lines = [head]
     for row, one in enumerate(plan.classes[:_CLASSES_SHOWN]):
-        numbers = "".join(f"{_shown(column[row]):>10}" for column in columns.values())
+        numbers = "".join(f"{_shown(column[row]):>{max(10, len(titles[m]))}}" for m, column in columns.items())
         lines.append(f"{one.name:<{width}}{one.objects:>12,}{one.detections:>14,}{numbers}")
     if len(plan.classes) > _CLASSES_SHOWN:
         lines.append(f"and {len(plan.classes) - _CLASSES_SHOWN:,} more")

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from od_core import boxes, storage
 from od_core.annotations.annotated import AnnotatedObject
-from od_core.box_policy import Remark, apply_policy
+from od_core.box_policy import KeptObjects, Remark, apply_policy
 from od_core.errors import AnnotationError, InputError
 from od_core.ground_truth import GroundTruth
 from od_core.image_record import StoredImage, encode_record, stored_image, upright_objects
 from od_core.record_index import RecordPlace, record_index_table
 from od_core.records import write_record
 from od_core.schemas import FrameError, FrameRow
+from pipelines import convert_remarks
 from pipelines.convert_plan import PlannedImage, ShardPlans
 from pipelines.convert_shards import ShardFile, note_shard, plan_path, shards_folder, split_of
 from pipelines.items import Item, Outcome, Piece
@@ -65,7 +66,8 @@ class ConvertWorker:
             for planned in self._plans.images(shard):
                 piece = pieces[planned.key]
                 if planned.key in condemned:
-                    written[planned.key] = self._failed(planned, shard, FrameError(*condemned[planned.key]))
+                    error = FrameError(*condemned[planned.key])
+                    written[planned.key] = self._failed(planned, shard, error, convert_remarks.IMAGE_GIVEN_UP)
                     continue
                 watch.begin(piece)
                 one, payload = self._convert(planned, shard)
@@ -95,26 +97,42 @@ class ConvertWorker:
             rows.finish(_outcome(piece, written[piece.source.key]))
 
     def _convert(self, planned: PlannedImage, shard: str) -> tuple[_Written, bytes | None]:
+        reason = planned.fault_kind or convert_remarks.ANNOTATION_NOT_USABLE
         try:
             if planned.fault is not None:
                 raise AnnotationError(f"{planned.annotated.place}: {planned.fault}")
+            reason = convert_remarks.IMAGE_NOT_READABLE
             with reading(planned.uri):
                 encoded = storage.read_bytes(planned.uri)
-            return self._record(planned, stored_image(encoded), shard)
+            reason = convert_remarks.IMAGE_DAMAGED
+            image = stored_image(encoded)
+            reason = convert_remarks.IMAGE_OF_ANOTHER_SIZE
+            objects, width, height = upright_objects(planned.annotated, image)
+            reason = convert_remarks.IMAGE_WITH_REFUSED_BOXES
+            kept = self._kept(planned, objects, width, height)
         except InputError as error:
-            return self._failed(planned, shard, frame_error(error)), None
+            return self._failed(planned, shard, frame_error(error), reason), None
+        return self._record(planned, image, kept, (width, height), shard)
 
-    def _record(self, planned: PlannedImage, image: StoredImage, shard: str) -> tuple[_Written, bytes]:
-        annotated = planned.annotated
-        upright, width, height = upright_objects(annotated, image)
+    def _kept(
+        self, planned: PlannedImage, objects: tuple[AnnotatedObject, ...], width: int, height: int
+    ) -> KeptObjects:
         try:
-            kept = apply_policy(upright, width, height, self._job.boxes)
+            return apply_policy(objects, width, height, self._job.boxes)
         except AnnotationError as error:
-            raise AnnotationError(f"{annotated.place}: {error}") from error
+            raise AnnotationError(f"{planned.annotated.place}: {error}") from error
+
+    def _record(
+        self, planned: PlannedImage, image: StoredImage, kept: KeptObjects, size: tuple[int, int], shard: str
+    ) -> tuple[_Written, bytes]:
+        """`size`: width and height that the boxes are in."""
+        annotated = planned.annotated
+        width, height = size
         objects, unknown = self._known(kept.objects)
         ids = [self._id_of(item) for item in objects]
         remarks = (
-            *(Remark("objects_not_usable", text) for text in planned.lost_objects),
+            *_changes(image),
+            *(Remark(convert_remarks.OBJECT_NOT_USABLE, text) for text in planned.lost_objects),
             *(Remark(kind, f"{annotated.place}: {text}") for kind, text in (*kept.remarks, *unknown)),
         )
         normalised = boxes.to_normalised([item.box_px for item in objects], height, width)
@@ -151,7 +169,7 @@ class ConvertWorker:
     def _known(self, objects: tuple[AnnotatedObject, ...]) -> tuple[list[AnnotatedObject], list[Remark]]:
         known = [item for item in objects if self._id_of(item) >= 0]
         remarks = [
-            Remark("unknown_labels_skipped", f"{item.place}: the label map has no class {item.label!r}")
+            Remark(convert_remarks.UNKNOWN_LABEL_SKIPPED, f"{item.place}: the label map has no class {item.label!r}")
             for item in objects
             if self._id_of(item) < 0
         ]
@@ -164,9 +182,19 @@ class ConvertWorker:
     def _blank(self, planned: PlannedImage) -> FrameRow:
         return FrameRow(planned.key, storage.printable(planned.uri), "image", 0)
 
-    def _failed(self, planned: PlannedImage, shard: str, error: FrameError) -> _Written:
+    def _failed(self, planned: PlannedImage, shard: str, error: FrameError, reason: str) -> _Written:
         row = self._blank(planned)._replace(error=error, source_id=planned.annotated.source_id or None)
-        return _Written(row, RecordPlace(split_of(shard)), {})
+        remark = Remark(reason, error.message)
+        return _Written(row, RecordPlace(split_of(shard), remarks=(remark._asdict(),)), {})
+
+
+def _changes(image: StoredImage) -> list[Remark]:
+    """What of the original file is not in the record as it was."""
+    if image.orientation != 1:
+        return [Remark("images_turned_upright", f"its EXIF orientation was {image.orientation}")]
+    if image.format != image.original_format:
+        return [Remark("images_stored_as_png", f"it was a {image.original_format.upper()}")]
+    return []
 
 
 def _outcome(piece: Piece, written: _Written) -> Outcome:

@@ -99,6 +99,7 @@ def _frames(
             width,
             truth.truth_at(place),
             Detections(boxes[part][best_first], scores[part][best_first], class_ids[part][best_first]),
+            truth.verified_at(place),
         )
         key, frame_index, record_index = (column[row].as_py() for column in identity)
         yield RowFrame(frame, FrameOrigin(key, frame_index, record_index, indices[part][best_first]))

@@ -174,7 +174,7 @@ class RenderJob:
         source, error = piece.source, FrameError(failure.stage, failure.type, failure.message)
         return rendered_table([RenderedRow(source.key, storage.printable(source.uri), source.kind, error=error)])
 
-    def publish(self, output: str, former: Mapping[str, Any]) -> Mapping[str, Any]:
+    def publish(self, output: str, former: Mapping[str, Any], files: Sequence[str]) -> Mapping[str, Any]:
         """Remove the files of inputs that are no longer in the detections: those that rows of ours name."""
         dataset = Dataset(output)
         wanted = set(read_inventory(dataset))

@@ -55,6 +55,7 @@ class AnnotatedImage(NamedTuple):
         source_id: what the data set calls the image (COCO: its id as text); "" where it has only the name.
         width, height: in pixels as annotated, 1 or more; None where the annotation does not say.
         objects: those that can be used.
+        split: the split that the data set has it in ("train"); None where it does not say.
     """
 
     name: str
@@ -64,6 +65,7 @@ class AnnotatedImage(NamedTuple):
     width: int | None
     height: int | None
     objects: tuple[AnnotatedObject, ...]
+    split: str | None = None
 
 
 class AnnotationFault(NamedTuple):
@@ -75,12 +77,21 @@ class AnnotationFault(NamedTuple):
         name: the image's name as in `AnnotatedImage`; None where it is not known, or is that of another image too.
         of_object: only an object (or a class) is lost: its image, if there is one, is given as well. False: a whole
             image is lost, and nothing else is given for it.
+        objects: how many objects are lost with it; None for one where it is of an object, else for none that are known.
+        split: as in `AnnotatedImage`, where a whole image is lost.
     """
 
     place: str
     message: str
     name: str | None
     of_object: bool = False
+    objects: int | None = None
+    split: str | None = None
+
+    @property
+    def lost_objects(self) -> int:
+        """How many objects are lost, as far as that is known."""
+        return int(self.of_object) if self.objects is None else self.objects
 
 
 class Annotations(Protocol):

@@ -196,7 +196,7 @@ def _names(origin: str, entries: Sequence[object]) -> tuple[dict[int, str], list
         if id is None or not isinstance(name, str) or not name or not is_text(name):
             message = "expected a category with an id (a whole number from 0) and a name"
             place = f"{posixpath.basename(origin)}: categories[{number}]"
-            faults.append(AnnotationFault(place, message, None, of_object=True))
+            faults.append(AnnotationFault(place, message, None, of_object=True, objects=0))
             continue
         other = categories.setdefault(id, _Category(id, name, str(parent)))
         if other.name != name:

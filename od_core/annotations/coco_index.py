@@ -64,6 +64,7 @@ class CocoIndex:
         self._image_of_code: dict[int, int] = {}
         self._entry_of_name: dict[str, str] = {}
         self._object_faults: dict[int, list[AnnotationFault]] = {}  # by the image's code
+        self._fault_of_entry: dict[int, int] = {}  # number of an image that is lost -> its place in `faults`
         self._odd_ids: dict[int, str] = {}  # ids of annotations that are not numbers
         self._ids = array.array("q")
         self._image_codes = array.array("q")
@@ -97,6 +98,7 @@ class CocoIndex:
             self._image_of_code[code] = len(self.images)
             name = self._new_name(fields, place)
         except AnnotationError as error:
+            self._fault_of_entry[len(self.images)] = len(self.faults)
             self.faults.append(AnnotationFault(place, str(error), None))
         width, height = pixels_or_none(fields.get("width")), pixels_or_none(fields.get("height"))
         self.images.append(ImageEntry(image_id, name, width, height))
@@ -161,6 +163,9 @@ class CocoIndex:
         images = image_of_code[np.frombuffer(self._image_codes, np.int64)]
         self._order = np.argsort(images, kind="stable")
         self._starts = np.searchsorted(images[self._order], np.arange(count + 1))
+        for image, place in self._fault_of_entry.items():
+            objects = int(self._starts[image + 1] - self._starts[image]) + len(self.object_faults(image))
+            self.faults[place] = self.faults[place]._replace(objects=objects)
 
     def rows(self, image: int) -> Rows:
         """The annotations of `images[image]`, in the order of the file."""
@@ -183,7 +188,8 @@ class CocoIndex:
                 for fault in faults
             ]
         entry = self.images[image]
-        faults = self._object_faults.get(self._codes[entry.id], [])
+        code = self._codes[entry.id]
+        faults = self._object_faults.get(code, []) if self._image_of_code[code] == image else []
         return [fault._replace(name=entry.name) for fault in faults]
 
     def _rows(self, order: npt.NDArray[np.intp]) -> Rows:

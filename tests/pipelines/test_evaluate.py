@@ -53,7 +53,7 @@ def test_the_graph_gives_the_numbers_of_the_frames(planned):
     assert len(list(plan.detections.row_groups())) > 10  # else it would not show that parts are merged
     values = run(plan, FACTORIES, Engine(), str(folder / "values.json"))
     assert values == values_of(frames)
-    assert list(values) == ["coco", "voc"]
+    assert list(values) == ["coco", "voc10"]
 
 
 def test_frames_are_read_once_each_with_their_ground_truth(planned):
