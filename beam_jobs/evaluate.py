@@ -5,12 +5,15 @@ examples:
   boxbeam evaluate --detections found --ground_truth VOC2012/Annotations --output scores --metrics voc07,voc10
   boxbeam evaluate --detections found --ground_truth records/ --split val --output scores
   boxbeam evaluate --detections found --ground_truth records/ --split train,val --output scores
+  boxbeam evaluate --model exported/ --label_map labels.pbtxt --ground_truth records/ --split val --output scores
   boxbeam evaluate --detections found --ground_truth records/ --output scores --verdicts --iou 0.75
 
 what you get:
   a table on the terminal, and scores/metrics.json with every number under the name that the TensorFlow Object Detection
   API gives it, what the numbers are, which frames and classes they are about, and where the detections come from.
   Numbers equal those of pycocotools and of the API's own evaluators; boxes are measured in pixels.
+
+  With --model also scores/detections, a dataset as boxbeam infer writes it: after a kill the same command continues it.
 
   With --split train,val the same for each split, in scores/train and scores/val, and scores/splits.json with both side
   by side: how much better the model is on the images that it has learnt from. docs/evaluate-modes.md says more.
@@ -46,7 +49,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from beam_jobs import options
+from beam_jobs import evaluate_options, options
 
 if TYPE_CHECKING:
     from od_core.metrics.metric import MetricFactory
@@ -64,17 +67,19 @@ EXIT_BELOW = 4
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate; returns the exit status."""
     args, beam_options = options.parse(_parser(), argv)
-    from od_core.errors import BoxbeamError, UsageError
+    from od_core.errors import BoxbeamError, RunStoppedError, UsageError
 
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")  # what Beam logs below is no news
     try:
         faults = _run(args, beam_options)
     except UsageError as error:
         return _ended(f"error: {error}", 2)
+    except RunStoppedError as error:
+        return _ended("interrupted; repeat the command to continue", 128 + signal.Signals[str(error)])
     except BoxbeamError as error:
         return _ended(f"stopped: {error}", 1)
     except KeyboardInterrupt:
-        return _ended("interrupted; repeat the command to evaluate", 128 + signal.SIGINT)
+        return _ended("interrupted; repeat the command to continue", 128 + signal.SIGINT)
     return _ended(f"--fail_under: {'; '.join(faults)}", EXIT_BELOW) if faults else 0
 
 
@@ -93,12 +98,18 @@ def build(root: Any, plan: "EvaluationPlan", factories: Sequence["MetricFactory"
 def _parser() -> argparse.ArgumentParser:
     made = options.parser(__doc__ or "", "evaluate")
     group = made.add_argument_group("what to do")
-    group.add_argument(
+    what = group.add_mutually_exclusive_group(required=True)
+    what.add_argument(
         "--detections",
         type=options.path,
-        required=True,
         metavar="DIR",
         help="a detections dataset as boxbeam infer writes it, or one Parquet file of that format",
+    )
+    what.add_argument(
+        "--model",
+        type=options.path,
+        metavar="MODEL",
+        help="an exported detector, as for boxbeam infer: it is run on the images of the ground truth first",
     )
     group.add_argument(
         "--ground_truth",
@@ -120,7 +131,8 @@ def _parser() -> argparse.ArgumentParser:
         "--images",
         type=options.path,
         metavar="DIR",
-        help="the images, looked at only for the size of those whose annotation does not say it",
+        help="the images of annotation files: what a model is run on; else looked at only for the size of those whose"
+        " annotation does not say it",
     )
     group.add_argument(
         "--split",
@@ -185,15 +197,7 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--numbers_only", action="store_true", help="only metrics.json: no curves, confusions, kinds of errors, slices"
     )
-    running = made.add_argument_group("running")
-    running.add_argument(
-        "--runner",
-        type=options.runner,
-        default="DirectRunner",
-        metavar="RUNNER",
-        help="Beam runner: DirectRunner is this machine; FlinkRunner, SparkRunner, DataflowRunner, PortableRunner take"
-        " Beam's own options, which may follow here (--flink_master ...)",
-    )
+    evaluate_options.add_model_options(made)
     return made
 
 
@@ -228,6 +232,14 @@ def _metrics(text: str) -> tuple[str, ...]:
 
 def _run(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str]:
     """Evaluate as the command line says; returns what is below --fail_under."""
+    evaluate_options.check(args, _parser())
+    if args.model:
+        from beam_jobs.evaluate_model import detect
+
+        detections = detect(args, beam_options)
+        if args.dry_run:
+            return []
+        args = argparse.Namespace(**{**vars(args), "detections": detections})
     if len(args.split) < 2:
         return _evaluate(args, beam_options)
     from beam_jobs.evaluate_splits import evaluate_splits
