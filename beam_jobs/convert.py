@@ -30,6 +30,8 @@ from typing import Any
 
 from beam_jobs import options
 
+_FORMATS = ("auto", "voc", "coco", "csv")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; returns the exit status."""
@@ -49,14 +51,14 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         action="extend",
         metavar="ANNOTATIONS",
-        help="Pascal VOC: a folder with Annotations/, a folder of XML files, an ImageSets list; COCO: a JSON file",
+        help="as the format has them: a folder with Annotations/, a list, a JSON or CSV file, ... (docs/convert.md)",
     )
     group.add_argument(
         "--images", type=options.path, metavar="DIR", help="the image folder (default: where the format has it)"
     )
     group.add_argument("--output", type=options.path, required=True, metavar="DIR", help="folder of the record dataset")
     group.add_argument(
-        "--format", choices=("auto", "voc", "coco"), default="auto", help="of the annotations (default: auto)"
+        "--format", choices=_FORMATS, default="auto", help="of the annotations (default: auto, found by looking)"
     )
     group.add_argument(
         "--label_map",
@@ -102,8 +104,28 @@ def _parser() -> argparse.ArgumentParser:
         default="fail",
         help="classes that --label_map lacks: refuse to start, or skip such objects (default: fail)",
     )
+    _add_reading(made)
     options.add_common(made)
     return made
+
+
+def _add_reading(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("what annotations of some formats do not say themselves")
+    group.add_argument(
+        "--csv_columns",
+        type=_columns,
+        default={},
+        metavar="NAME=COLUMN,...",
+        help="csv: which column is what, such as filename=image_path,class=label,xmin=x1; or, in a file without a"
+        " header, which in order, such as filename=1,xmin=2 (default: columns have their own names)",
+    )
+    group.add_argument(
+        "--csv_boxes",
+        choices=("auto", "pixels", "normalised"),
+        default="auto",
+        help="csv: units of the boxes; normalised: of the image's width and height (default: auto, pixels unless all"
+        " lie between 0 and 1)",
+    )
 
 
 def _splits(text: str) -> dict[str, float]:
@@ -116,6 +138,18 @@ def _splits(text: str) -> dict[str, float]:
             raise argparse.ArgumentTypeError(f"names {name} twice: {text!r}")
         shares[name] = options.ratio(share)
     return shares
+
+
+def _columns(text: str) -> dict[str, str]:
+    columns: dict[str, str] = {}
+    for part in text.split(","):
+        meaning, equals, column = (word.strip() for word in part.partition("="))
+        if not equals or not meaning or not column:
+            raise argparse.ArgumentTypeError(f"must be like filename=image,class=label, got {text!r}")
+        if meaning in columns:
+            raise argparse.ArgumentTypeError(f"names {meaning} twice: {text!r}")
+        columns[meaning] = column
+    return columns
 
 
 def _whole_number(text: str) -> int:
@@ -132,6 +166,7 @@ def _shard_bytes(text: str) -> int:
 
 
 def _job(args: argparse.Namespace) -> Any:
+    from od_core.annotations.reading import ReadingOptions
     from od_core.label_map import read_label_map
     from pipelines.convert import ConvertJob
     from pipelines.convert_layout import DEFAULT_SHARD_BYTES, Layout
@@ -152,6 +187,7 @@ def _job(args: argparse.Namespace) -> Any:
         label_map=read_label_map(args.label_map) if args.label_map else None,
         boxes=args.boxes,
         unknown_label=args.unknown_label,
+        reading=ReadingOptions(csv_columns=args.csv_columns, csv_boxes=args.csv_boxes),
     )
 
 

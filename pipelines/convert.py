@@ -17,6 +17,7 @@ from od_core import storage
 from od_core.annotations.annotated import Annotations
 from od_core.annotations.detect import open_annotations
 from od_core.annotations.image_folder import ImageFolder
+from od_core.annotations.reading import ReadingOptions
 from od_core.box_policy import POLICIES
 from od_core.errors import LabelMapError, OutputError, UsageError
 from od_core.label_map import LabelMap
@@ -58,6 +59,7 @@ class ConvertJob:
         label_map: the classes; None takes them from the annotations.
         boxes: what to do with boxes outside the image, one of `box_policy.POLICIES`.
         unknown_label: what to do with objects whose class the label map lacks, one of `UNKNOWN_LABEL`.
+        reading: what the annotations do not say themselves.
     """
 
     layout: Layout
@@ -66,6 +68,7 @@ class ConvertJob:
     label_map: LabelMap | None = None
     boxes: str = "clip"
     unknown_label: str = "fail"
+    reading: ReadingOptions = dataclasses.field(default_factory=ReadingOptions)
 
     name = "convert"
     table = "index"
@@ -95,19 +98,20 @@ class ConvertJob:
             "--label_map": f"sha256:{self.label_map.digest}" if self.label_map else "that of the annotations",
             "--boxes": self.boxes,
             "--unknown_label": self.unknown_label,
+            **self.reading.given(),
         }
 
     def check(self, ask: Ask) -> None:
         """See Job. Opens what is quickly opened; whole files are read in `find`."""
         for path in ask.inputs:
             if storage.stat(path) is None:
-                open_annotations(path, self.format)
+                self._open(path)
         if self.images is not None and not storage.is_folder(self.images):
             raise UsageError(f"{self.images}: no such image folder (--images)")
 
     def find(self, ask: Ask) -> Found:
         """See Job. Reads every annotation."""
-        annotations = [open_annotations(path, self.format) for path in ask.inputs]
+        annotations = [self._open(path) for path in ask.inputs]
         folders = self._folders(ask, annotations)
         plan = make_convert_plan(annotations, folders, self.layout, self.label_map, self.options)
         self._refuse_unknown_labels(plan)
@@ -205,6 +209,9 @@ class ConvertJob:
                 f"{ask.output}: holds record shards that boxbeam convert did not write ({foreign[0]}{more}):"
                 " nobody could tell them from the new ones; choose another --output"
             )
+
+    def _open(self, path: str) -> Annotations:
+        return open_annotations(path, self.format, images=self.images, options=self.reading)
 
     def _folders(self, ask: Ask, annotations: Sequence[Annotations]) -> list[ImageFolder]:
         folders: dict[str, ImageFolder] = {}

@@ -13,7 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from od_core import storage
-from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject, AnnotationFault, Annotations
+from od_core.annotations.annotated import (
+    AnnotatedImage,
+    AnnotatedObject,
+    AnnotationFault,
+    AnnotationNote,
+    Annotations,
+    ImageLabel,
+)
 from od_core.annotations.image_folder import ImageFolder
 from od_core.errors import AnnotationError, UsageError
 from od_core.label_map import LabelMap, parse_label_map
@@ -33,6 +40,7 @@ _OBJECT = pa.struct(
         pa.field("truncated", pa.bool_()),
         pa.field("view", pa.string()),
         pa.field("area", pa.float64()),
+        pa.field("features", pa.string()),  # JSON
     ]
 )
 
@@ -49,6 +57,9 @@ _PLAN = pa.schema(
         pa.field("fault", pa.string()),
         pa.field("lost_objects", pa.list_(pa.string())),
         pa.field("objects", pa.list_(_OBJECT)),
+        pa.field("normalised", pa.bool_()),
+        pa.field("labels", pa.string()),  # JSON
+        pa.field("notes", pa.string()),  # JSON
     ]
 )
 _HEADER = b"boxbeam.convert_plan"
@@ -275,11 +286,17 @@ def _table(rows: Sequence[PlannedImage]) -> pa.Table:
         "size": [row.size for row in rows],
         "fault": [row.fault for row in rows],
         "lost_objects": [list(row.lost_objects) for row in rows],
-        "objects": [[item._asdict() for item in row.annotated.objects] for row in rows],
+        "objects": [[_object_fields(item) for item in row.annotated.objects] for row in rows],
+        "labels": [json.dumps(row.annotated.labels) for row in rows],
+        "notes": [json.dumps(row.annotated.notes) for row in rows],
     }
-    for name in ("place", "name", "source_id", "width", "height"):
+    for name in ("place", "name", "source_id", "width", "height", "normalised"):
         columns[name] = [getattr(row.annotated, name) for row in rows]
     return pa.table(columns, _PLAN)
+
+
+def _object_fields(item: AnnotatedObject) -> dict[str, Any]:
+    return {**item._asdict(), "features": json.dumps(item.features) if item.features else None}
 
 
 def _label_map(annotations: Sequence[Annotations], names: set[str]) -> LabelMap | None:
@@ -312,8 +329,18 @@ class ShardPlans:
 
 
 def _planned(row: Mapping[str, Any]) -> PlannedImage:
-    objects = tuple(AnnotatedObject(**{**item, "box_px": tuple(item["box_px"])}) for item in row["objects"])
-    annotated = AnnotatedImage(row["name"], "", row["place"], row["source_id"], row["width"], row["height"], objects)
+    annotated = AnnotatedImage(
+        row["name"],
+        "",
+        row["place"],
+        row["source_id"],
+        row["width"],
+        row["height"],
+        tuple(_object(item) for item in row["objects"]),
+        row["normalised"],
+        tuple(ImageLabel(*label) for label in json.loads(row["labels"])),
+        tuple(AnnotationNote(*note) for note in json.loads(row["notes"])),
+    )
     return PlannedImage(
         row["key"],
         row["uri"].decode("utf-8", "surrogateescape"),
@@ -322,3 +349,8 @@ def _planned(row: Mapping[str, Any]) -> PlannedImage:
         row["fault"],
         tuple(row["lost_objects"]),
     )
+
+
+def _object(fields: Mapping[str, Any]) -> AnnotatedObject:
+    features = tuple((key, value) for key, value in json.loads(fields["features"] or "[]"))
+    return AnnotatedObject(**{**fields, "box_px": tuple(fields["box_px"]), "features": features})

@@ -105,15 +105,18 @@ class ConvertWorker:
             return self._failed(planned, shard, frame_error(error)), None
 
     def _record(self, planned: PlannedImage, image: StoredImage, shard: str) -> tuple[_Written, bytes]:
-        annotated = planned.annotated
+        annotated = planned.annotated.in_pixels(image.width, image.height)
         upright, width, height = upright_objects(annotated, image)
         try:
             kept = apply_policy(upright, width, height, self._job.boxes)
         except AnnotationError as error:
             raise AnnotationError(f"{annotated.place}: {error}") from error
         objects, unknown = self._known(kept.objects)
-        ids = [self._id_of(item) for item in objects]
+        ids = [self._id_of(item.label) for item in objects]
+        labels = [(label, self._id_of(label.label)) for label in annotated.labels]
+        known_labels = [pair for pair in labels if pair[1] >= 0]
         remarks = (
+            *(Remark(note.kind, f"{annotated.place}: {note.text}") for note in annotated.notes),
             *(Remark("objects_not_usable", text) for text in planned.lost_objects),
             *(Remark(kind, f"{annotated.place}: {text}") for kind, text in (*kept.remarks, *unknown)),
         )
@@ -127,6 +130,7 @@ class ConvertWorker:
             class_ids=ids,
             normalised=normalised,
             with_pose=self._plans.header.format == "voc",
+            labels=known_labels,
         )
         areas = [math.nan if item.area is None else item.area for item in objects]
         truth = GroundTruth.of(
@@ -144,21 +148,25 @@ class ConvertWorker:
         counts = {"images": 1, "boxes": len(objects)}
         if image.is_changed:
             counts["images_re_encoded"] = 1
-        for remark in remarks:
+        if labels:
+            counts |= {"image_labels": len(known_labels), "image_labels_skipped": len(labels) - len(known_labels)}
+        for remark in remarks[len(annotated.notes) :]:
             counts[remark.kind] = counts.get(remark.kind, 0) + 1
+        for note in annotated.notes:
+            counts[note.kind] = counts.get(note.kind, 0) + note.times
         return _Written(row, place, counts), payload
 
     def _known(self, objects: tuple[AnnotatedObject, ...]) -> tuple[list[AnnotatedObject], list[Remark]]:
-        known = [item for item in objects if self._id_of(item) >= 0]
+        known = [item for item in objects if self._id_of(item.label) >= 0]
         remarks = [
             Remark("unknown_labels_skipped", f"{item.place}: the label map has no class {item.label!r}")
             for item in objects
-            if self._id_of(item) < 0
+            if self._id_of(item.label) < 0
         ]
         return known, remarks
 
-    def _id_of(self, item: AnnotatedObject) -> int:
-        found = self._label_map.id_of(item.label) if self._label_map else None
+    def _id_of(self, label: str) -> int:
+        found = self._label_map.id_of(label) if self._label_map else None
         return -1 if found is None else found
 
     def _blank(self, planned: PlannedImage) -> FrameRow:

@@ -31,6 +31,7 @@ class AnnotatedObject(NamedTuple):
         is_crowd, difficult, group_of, truncated: as annotated; False where it does not say.
         view: from which side it is seen (Pascal VOC's pose), None where it does not say.
         area: its own area in square pixels, None where it is not known.
+        features: what else the format says of every object, for records: (key below image/object/, value).
     """
 
     label: str
@@ -43,6 +44,22 @@ class AnnotatedObject(NamedTuple):
     truncated: bool = False
     view: str | None = None
     area: float | None = None
+    features: tuple[tuple[str, int | float | str], ...] = ()
+
+
+class ImageLabel(NamedTuple):
+    """A class that an image as a whole has, as somebody said: confidence 1, or 0 where it was looked for in vain."""
+
+    label: str
+    confidence: float
+
+
+class AnnotationNote(NamedTuple):
+    """What a reader did on purpose and a person may want to know: so many `times`, counted by the name `kind`."""
+
+    kind: str
+    text: str
+    times: int = 1
 
 
 class AnnotatedImage(NamedTuple):
@@ -55,6 +72,9 @@ class AnnotatedImage(NamedTuple):
         source_id: what the data set calls the image (COCO: its id as text); "" where it has only the name.
         width, height: in pixels as annotated, 1 or more; None where the annotation does not say.
         objects: those that can be used.
+        normalised: `box_px` of the objects is in units of the upright image's height and width, not in pixels.
+        labels: its classes as a whole; empty where the format has none.
+        notes: what its reader did.
     """
 
     name: str
@@ -64,6 +84,19 @@ class AnnotatedImage(NamedTuple):
     width: int | None
     height: int | None
     objects: tuple[AnnotatedObject, ...]
+    normalised: bool = False
+    labels: tuple[ImageLabel, ...] = ()
+    notes: tuple[AnnotationNote, ...] = ()
+
+    def in_pixels(self, width: int, height: int) -> "AnnotatedImage":
+        """The same with boxes in pixels, if they are not; width and height: of the upright image."""
+        if not self.normalised:
+            return self
+        objects = []
+        for item in self.objects:
+            ymin, xmin, ymax, xmax = item.box_px
+            objects.append(item._replace(box_px=(ymin * height, xmin * width, ymax * height, xmax * width)))
+        return self._replace(objects=tuple(objects), width=width, height=height, normalised=False)
 
 
 class AnnotationFault(NamedTuple):
@@ -87,7 +120,7 @@ class Annotations(Protocol):
     """A data set's annotations, read as a stream.
 
     Attributes:
-        format: "voc" or "coco".
+        format: one of `detect.FORMATS`.
         label_map: its classes and their ids; None where the format has names only.
         images_folder: where the images lie by the format's conventions; None where that is not known.
     """

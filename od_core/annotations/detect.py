@@ -8,28 +8,36 @@ import posixpath
 from od_core import storage
 from od_core.annotations.annotated import Annotations, no_such_path
 from od_core.annotations.coco import read_coco
+from od_core.annotations.csv_table import read_csv
+from od_core.annotations.reading import ReadingOptions
 from od_core.annotations.voc import ANNOTATIONS, open_voc
 from od_core.annotations.voc_xml import ROOT, other_xml, root_of
 from od_core.errors import UsageError
 
-FORMATS = ("auto", "voc", "coco")
-EXPECTED = "Pascal VOC XML or COCO JSON"
+FORMATS = ("auto", "voc", "coco", "csv")
+EXPECTED = "Pascal VOC XML, COCO JSON, or a CSV table of boxes"
 
+_FILE_FORMATS = ("coco", "csv")
 _LISTED_JSON_FILES = 5
 _SAMPLES = 3
 _START_BYTES = 64 * 1024
 
 
-def open_annotations(path: str, format: str = "auto") -> Annotations:
-    """The reader for the annotations at a path. A COCO file is read to its end here.
+def open_annotations(
+    path: str, format: str = "auto", *, images: str | None = None, options: ReadingOptions | None = None
+) -> Annotations:
+    """The reader for the annotations at a path. A COCO file and a table are read to their end here.
 
     Args:
-        path: a Pascal VOC folder, a folder of its XML files, one XML file or a list of them (see `open_voc`), or a
-            COCO file.
+        path: a Pascal VOC folder, a folder of its XML files, one XML file or a list of them (see `open_voc`), a COCO
+            file, or a table of boxes.
         format: one of `FORMATS`; "auto" looks at what is there.
+        images: the image folder, where it is not the one that the format's conventions lead to.
+        options: what the annotations do not say themselves.
 
     Raises:
-        UsageError: nothing there, nothing of a known format, or a file that as a whole is not what it should be.
+        UsageError: nothing there, nothing of a known format, a file that as a whole is not what it should be, or an
+            option of another format.
     """
     if format not in FORMATS:
         similar = difflib.get_close_matches(format, FORMATS, 1)
@@ -38,8 +46,12 @@ def open_annotations(path: str, format: str = "auto") -> Annotations:
     if storage.stat(path) is None and not storage.is_folder(path):
         raise no_such_path(path)
     found = _format_of(path) if format == "auto" else format
-    if found == "coco" and storage.stat(path) is None:
+    options = options or ReadingOptions()
+    options.refuse_others(path, found)
+    if found in _FILE_FORMATS and storage.stat(path) is None:
         raise UsageError(_no_annotations(path))
+    if found == "csv":
+        return read_csv(path, columns=options.csv_columns, boxes=options.csv_boxes, images=images)
     return read_coco(path) if found == "coco" else open_voc(path)
 
 
@@ -56,9 +68,9 @@ def _format_of(path: str) -> str:
             raise UsageError(f"{path}: {other_xml(roots[0])}; expected {EXPECTED}")
         return "voc"
     extension = posixpath.splitext(path)[1].lower()
-    known = {".txt": "voc", ".json": "coco"}.get(extension) or _format_of_content(path)
+    known = {".txt": "voc", ".json": "coco", ".csv": "csv", ".tsv": "csv"}.get(extension) or _format_of_content(path)
     if known is None:
-        raise UsageError(f"{path}: not an annotation format boxbeam reads yet: expected {EXPECTED}")
+        raise UsageError(f"{path}: not an annotation format boxbeam reads: expected {EXPECTED}")
     return known
 
 
@@ -97,4 +109,4 @@ def _no_annotations(folder: str) -> str:
     most = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:6]
     seen = ", ".join(f"{count} {extension or 'without extension'}" for extension, count in most)
     found = f"found: {seen}" if seen else "it is empty"
-    return f"{folder}: no annotations in a format boxbeam reads yet ({found}); expected {EXPECTED}"
+    return f"{folder}: no annotations in a format boxbeam reads ({found}); expected {EXPECTED}"

@@ -59,9 +59,9 @@ def test_a_format_that_is_given_is_taken(write):
     ("files", "given", "what"),
     [
         (
-            {"labels.csv": "a,b\n"},
-            "labels.csv",
-            "labels.csv: not an annotation format boxbeam reads yet: expected Pascal",
+            {"labels.doc": "a,b\n"},
+            "labels.doc",
+            "labels.doc: not an annotation format boxbeam reads: expected Pascal",
         ),
         ({"V/a.csv": "", "V/b.csv": "", "V/README": ""}, "V", "(found: 2 .csv, 1 without extension); expected Pascal"),
         ({"V/.hidden": ""}, "V", "(it is empty)"),

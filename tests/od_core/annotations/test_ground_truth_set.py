@@ -390,8 +390,8 @@ def test_parquet_that_is_damaged_within_is_refused(save, tmp_path):
     ("files", "given", "what"),
     [
         (
-            {"labels.csv": ""},
-            "labels.csv",
+            {"labels.doc": ""},
+            "labels.doc",
             "expected a record dataset made by boxbeam, Parquet with a column `objects`",
         ),
         ({"V/a.csv": ""}, "V", r"\(found: 1 \.csv\); expected a record dataset"),
