@@ -30,7 +30,7 @@ from typing import Any
 
 from beam_jobs import options
 
-_FORMATS = ("auto", "voc", "coco", "csv")
+_FORMATS = ("auto", "voc", "coco", "csv", "yolo", "kitti", "open_images", "detections", "images")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,6 +126,30 @@ def _add_reading(made: argparse.ArgumentParser) -> None:
         help="csv: units of the boxes; normalised: of the image's width and height (default: auto, pixels unless all"
         " lie between 0 and 1)",
     )
+    group.add_argument(
+        "--class_descriptions",
+        type=options.path,
+        metavar="CSV",
+        help="open_images: what classes are called (default: class-descriptions*.csv beside the boxes)",
+    )
+    group.add_argument(
+        "--image_labels",
+        type=options.path,
+        metavar="CSV",
+        help="open_images: classes of whole images (default: beside the boxes, the table that is named like theirs)",
+    )
+    group.add_argument(
+        "--dont_care",
+        choices=("drop", "exclude"),
+        help="kitti: leave out DontCare regions, or with them all objects that overlap one, as the API's script does"
+        " (default: drop)",
+    )
+    group.add_argument(
+        "--min_score",
+        type=options.ratio,
+        metavar="S",
+        help="detections: leave out those with a lower score (default: 0.5)",
+    )
 
 
 def _splits(text: str) -> dict[str, float]:
@@ -187,7 +211,14 @@ def _job(args: argparse.Namespace) -> Any:
         label_map=read_label_map(args.label_map) if args.label_map else None,
         boxes=args.boxes,
         unknown_label=args.unknown_label,
-        reading=ReadingOptions(csv_columns=args.csv_columns, csv_boxes=args.csv_boxes),
+        reading=ReadingOptions(
+            csv_columns=args.csv_columns,
+            csv_boxes=args.csv_boxes,
+            class_descriptions=options.absolute(args.class_descriptions) if args.class_descriptions else None,
+            image_labels=options.absolute(args.image_labels) if args.image_labels else None,
+            dont_care=args.dont_care,
+            min_score=args.min_score,
+        ),
     )
 
 
