@@ -1,16 +1,25 @@
-"""Convert annotated images (Pascal VOC, COCO) into TFRecords of the TensorFlow Object Detection API, with an index.
+"""Convert annotated images into TFRecords of the TensorFlow Object Detection API, with an index.
+
+Formats: Pascal VOC, COCO, CSV, YOLO, KITTI, Open Images, detections of boxbeam infer, images without annotations.
 
 examples (the first works when pasted, after boxbeam demo --output demo_out):
   boxbeam convert --input demo_out/scene --output records
 
   boxbeam convert --input VOCdevkit/VOC2012 --output records --splits train=0.7,val=0.2,test=0.1
-  boxbeam convert --input instances_val2017.json --images val2017/ --output records --splits val=1
+  boxbeam convert --input train=instances_train2017.json val=instances_val2017.json --output records
+  boxbeam convert --input VOCdevkit/VOC2007 --output records --splits given
   boxbeam convert --input Annotations/ --images photos/ --label_map labels.pbtxt --output records --split_by folder
+  boxbeam convert --input boxes.csv --images photos/ --csv_columns filename=image,class=label --output records
+  boxbeam convert --input yolo/data.yaml --output records --splits given
+  boxbeam convert --input found/ --images photos/ --min_score 0.7 --output records
+
+  (docs/convert.md shows the files of every format, and what of them is kept)
 
 what you get:
   records/train-00000-of-00012.tfrecord ...  tf.train.Example, with the feature keys that the API's own scripts write
   records/index-*.parquet   one row per image: split, shard, offset, its boxes, remarks on them; failed images say why
   records/label_map.pbtxt   the classes
+  records/report.json       every image and box: written, clipped, dropped, rejected, and why; classes by split
   records/manifest.json     shards with counts and checksums, options
   records/run.json          how the last run went: times, failures
 
@@ -24,21 +33,42 @@ exit status:
 """
 
 import argparse
+import json
+import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from beam_jobs import options
 
+GIVEN = "given"
+DEFAULT_SPLITS = {"train": 0.8, "val": 0.2}
+
+_SPLIT_PATH = re.compile(r"(?P<split>\w+)=(?P<path>.+)", re.ASCII)
 _FORMATS = ("auto", "voc", "coco", "csv", "yolo", "kitti", "open_images", "detections", "images")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; returns the exit status."""
-    args, beam_options = options.parse(_parser(), argv)
-    from beam_jobs.launch import launch
+    made = _parser()
+    args, beam_options = options.parse(made, argv)
+    args.input, args.input_splits = _inputs(made, args.input)
+    from beam_jobs.launch import EXIT_DONE, EXIT_SOME_FAILED, launch
 
-    return launch("convert", lambda: _job(args), args, beam_options)
+    status = launch("convert", lambda: _job(args), args, beam_options)
+    if status in (EXIT_DONE, EXIT_SOME_FAILED) and not args.dry_run:
+        _print_report(options.absolute(args.output))
+    return status
+
+
+def _print_report(output: str) -> None:
+    from beam_jobs import convert_text
+    from od_core import storage
+    from pipelines.convert_report import REPORT_FILE
+
+    path = storage.join(output, REPORT_FILE)
+    print(convert_text.text(json.loads(storage.read_bytes(path)), path), flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,8 +80,9 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         nargs="+",
         action="extend",
-        metavar="ANNOTATIONS",
-        help="as the format has them: a folder with Annotations/, a list, a JSON or CSV file, ... (docs/convert.md)",
+        metavar="[SPLIT=]ANNOTATIONS",
+        help="as the format has them: a folder with Annotations/, a list, a JSON or CSV file, ... (docs/convert.md)."
+        " SPLIT=: all of it belongs to this split, as in train=instances_train2017.json",
     )
     group.add_argument(
         "--images", type=options.path, metavar="DIR", help="the image folder (default: where the format has it)"
@@ -69,9 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--splits",
         type=_splits,
-        default={"train": 0.8, "val": 0.2},
-        metavar="NAME=SHARE,...",
-        help="splits and their shares of the images (default: train=0.8,val=0.2)",
+        metavar="NAME=SHARE,...|given",
+        help="splits and their shares of the images (default: train=0.8,val=0.2), or given: the data set's own, from"
+        " the lists in ImageSets/Main, or from --input NAME=PATH",
     )
     group.add_argument(
         "--split_by",
@@ -81,6 +112,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--seed", type=_whole_number, default=0, metavar="N", help="another seed, another split and order (default: 0)"
+    )
+    group.add_argument(
+        "--shuffle",
+        choices=("on", "off"),
+        default="on",
+        help="off: records keep the order of the annotations within their split (default: on)",
     )
     sizes = group.add_mutually_exclusive_group()
     sizes.add_argument(
@@ -104,6 +141,10 @@ def _parser() -> argparse.ArgumentParser:
         default="fail",
         help="classes that --label_map lacks: refuse to start, or skip such objects (default: fail)",
     )
+    group.add_argument(
+        "--masks", action="store_true", help="COCO: store polygons and run lengths as PNG masks of each object"
+    )
+    group.add_argument("--keypoints", action="store_true", help="COCO: store keypoints")
     _add_reading(made)
     options.add_common(made)
     return made
@@ -152,7 +193,9 @@ def _add_reading(made: argparse.ArgumentParser) -> None:
     )
 
 
-def _splits(text: str) -> dict[str, float]:
+def _splits(text: str) -> dict[str, float] | str:
+    if text == GIVEN:
+        return text
     shares: dict[str, float] = {}
     for part in text.split(","):
         name, equals, share = (word.strip() for word in part.partition("="))
@@ -176,6 +219,18 @@ def _columns(text: str) -> dict[str, str]:
     return columns
 
 
+def _inputs(made: argparse.ArgumentParser, inputs: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Paths, and the split of each; no splits where none is named."""
+    named = [_SPLIT_PATH.fullmatch(text) for text in inputs]
+    found = [match if match and not os.path.exists(text) else None for match, text in zip(named, inputs, strict=True)]
+    if not any(found):
+        return list(inputs), ()
+    if not all(found):
+        other = next(text for text, match in zip(inputs, found, strict=True) if not match)
+        made.error(f"--input: {other} is in no split, the others are; write SPLIT={other}")
+    return [match["path"] for match in found if match], tuple(match["split"] for match in found if match)
+
+
 def _whole_number(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}")
@@ -191,18 +246,25 @@ def _shard_bytes(text: str) -> int:
 
 def _job(args: argparse.Namespace) -> Any:
     from od_core.annotations.reading import ReadingOptions
+    from od_core.errors import UsageError
     from od_core.label_map import read_label_map
     from pipelines.convert import ConvertJob
     from pipelines.convert_layout import DEFAULT_SHARD_BYTES, Layout
 
+    if args.input_splits and args.splits not in (None, GIVEN):
+        raise UsageError(
+            f"--splits divides by shares, but --input says already what is in {args.input_splits[0]}; leave one out"
+        )
+    splits = None if args.input_splits or args.splits == GIVEN else args.splits or DEFAULT_SPLITS
     one_given = args.shard_bytes or args.images_per_shard or args.num_shards
     layout = Layout(
-        args.splits,
+        splits,
         split_by=args.split_by,
         seed=args.seed,
         shard_bytes=args.shard_bytes if one_given else DEFAULT_SHARD_BYTES,
         images_per_shard=args.images_per_shard,
         num_shards=args.num_shards,
+        shuffle=args.shuffle == "on",
     )
     return ConvertJob(
         layout,
@@ -211,6 +273,9 @@ def _job(args: argparse.Namespace) -> Any:
         label_map=read_label_map(args.label_map) if args.label_map else None,
         boxes=args.boxes,
         unknown_label=args.unknown_label,
+        masks=args.masks,
+        keypoints=args.keypoints,
+        input_splits=args.input_splits,
         reading=ReadingOptions(
             csv_columns=args.csv_columns,
             csv_boxes=args.csv_boxes,

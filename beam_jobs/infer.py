@@ -22,6 +22,7 @@ exit status:
 import argparse
 import sys
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from beam_jobs import options
@@ -87,29 +88,61 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="images per model run at most; does not change results (default: chosen; a model's own limit is kept)",
     )
+    _add_sampling(made)
     options.add_common(made)
     return made
 
 
+def _add_sampling(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("frames of videos (default: every one; docs/video.md says exactly which)")
+    choice = group.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--fps", type=options.rate, metavar="X", help="X frames per second of video, those nearest to an even grid"
+    )
+    choice.add_argument("--every", type=options.positive_int, metavar="N", help="every Nth frame: 0, N, 2N, ...")
+    choice.add_argument("--keyframes", action="store_true", help="keyframes alone")
+    group.add_argument(
+        "--start",
+        type=options.moment,
+        default=Fraction(0),
+        metavar="S",
+        help="from this time of each video on: seconds, or as in 1:30 or 1:02:30.5",
+    )
+    group.add_argument("--end", type=options.moment, metavar="S", help="up to this time of each video, itself left out")
+
+
 def _job(args: argparse.Namespace) -> Any:
-    from od_core.errors import ModelError
     from od_core.label_map import read_label_map
-    from od_core.model import find_model
+    from od_core.video_sampling import Sampling
     from pipelines.infer import InferJob
 
-    files = find_model(args.model)
-    try:
-        digest = files.digest()
-    except OSError as error:
-        raise ModelError(f"{error.filename or files.path}: the model cannot be read ({error.strerror})") from error
+    sampling = Sampling(args.fps, args.every, args.keyframes, args.start, args.end)
+    path, digest = find_model(args.model)
     return InferJob(
-        model=files.path,
+        model=path,
         model_sha256=digest,
         label_map=read_label_map(args.label_map),
         min_score=args.min_score,
         max_detections=args.max_detections,
         batch_size=args.batch_size,
+        sampling=sampling,
     )
+
+
+def find_model(model: str) -> tuple[str, str]:
+    """The path of an export as `InferJob` takes it, and the digest of its bytes.
+
+    Raises:
+        ModelError: no model is there, or it cannot be read.
+    """
+    from od_core import model as models
+    from od_core.errors import ModelError
+
+    files = models.find_model(model)
+    try:
+        return files.path, files.digest()
+    except OSError as error:
+        raise ModelError(f"{error.filename or files.path}: the model cannot be read ({error.strerror})") from error
 
 
 if __name__ == "__main__":

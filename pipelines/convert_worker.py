@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from od_core import boxes, storage
 from od_core.annotations.annotated import AnnotatedObject
-from od_core.box_policy import Remark, apply_policy
+from od_core.box_policy import KeptObjects, Remark, apply_policy
 from od_core.errors import AnnotationError, InputError
 from od_core.ground_truth import GroundTruth
-from od_core.image_record import StoredImage, encode_record, stored_image, upright_objects
+from od_core.image_record import Placed, StoredImage, encode_record, placed_objects, stored_image
 from od_core.record_index import RecordPlace, record_index_table
 from od_core.records import write_record
 from od_core.schemas import FrameError, FrameRow
+from pipelines import convert_remarks
 from pipelines.convert_plan import PlannedImage, ShardPlans
+from pipelines.convert_shapes import ShapeReader
 from pipelines.convert_shards import ShardFile, note_shard, plan_path, shards_folder, split_of
 from pipelines.items import Item, Outcome, Piece
 from pipelines.job import Watch
@@ -45,6 +47,7 @@ class ConvertWorker:
         self._plans = ShardPlans(plan_path(output))
         self._label_map = self._plans.header.label_map
         self._labels = self._label_map.labels if self._label_map else {}
+        self._shapes = ShapeReader(masks=job.masks, keypoints=self._plans.header.keypoints if job.keypoints else {})
 
     @property
     def provenance(self) -> Mapping[str, object]:
@@ -65,7 +68,8 @@ class ConvertWorker:
             for planned in self._plans.images(shard):
                 piece = pieces[planned.key]
                 if planned.key in condemned:
-                    written[planned.key] = self._failed(planned, shard, FrameError(*condemned[planned.key]))
+                    error = FrameError(*condemned[planned.key])
+                    written[planned.key] = self._failed(planned, shard, error, convert_remarks.IMAGE_GIVEN_UP)
                     continue
                 watch.begin(piece)
                 one, payload = self._convert(planned, shard)
@@ -84,8 +88,9 @@ class ConvertWorker:
         self._index(item, rows, written)
 
     def close(self) -> None:
-        """Close the plan."""
+        """Close the plan and the annotations."""
         self._plans.close()
+        self._shapes.close()
 
     def _index(self, item: Item, rows: RowWriter, written: Mapping[str, _Written]) -> None:
         for start in range(0, len(item.pieces), _INDEX_ROWS_PER_TABLE):
@@ -95,32 +100,46 @@ class ConvertWorker:
             rows.finish(_outcome(piece, written[piece.source.key]))
 
     def _convert(self, planned: PlannedImage, shard: str) -> tuple[_Written, bytes | None]:
+        reason = planned.fault_kind or convert_remarks.ANNOTATION_NOT_USABLE
         try:
             if planned.fault is not None:
                 raise AnnotationError(f"{planned.annotated.place}: {planned.fault}")
+            reason = convert_remarks.IMAGE_NOT_READABLE
             with reading(planned.uri):
                 encoded = storage.read_bytes(planned.uri)
-            return self._record(planned, stored_image(encoded), shard)
+            reason = convert_remarks.IMAGE_DAMAGED
+            image = stored_image(encoded)
+            reason = convert_remarks.IMAGE_OF_ANOTHER_SIZE
+            placed = placed_objects(planned.annotated.in_pixels(image.width, image.height), image)
+            reason = convert_remarks.IMAGE_WITH_REFUSED_BOXES
+            kept = self._kept(planned, placed)
+            reason = convert_remarks.IMAGE_NOT_READABLE
+            return self._record(planned, image, placed, kept, shard)
         except InputError as error:
-            return self._failed(planned, shard, frame_error(error)), None
+            return self._failed(planned, shard, frame_error(error), reason), None
 
-    def _record(self, planned: PlannedImage, image: StoredImage, shard: str) -> tuple[_Written, bytes]:
-        annotated = planned.annotated.in_pixels(image.width, image.height)
-        upright, width, height = upright_objects(annotated, image)
+    def _kept(self, planned: PlannedImage, placed: Placed) -> KeptObjects:
         try:
-            kept = apply_policy(upright, width, height, self._job.boxes)
+            return apply_policy(placed.objects, placed.width, placed.height, self._job.boxes)
         except AnnotationError as error:
-            raise AnnotationError(f"{annotated.place}: {error}") from error
+            raise AnnotationError(f"{planned.annotated.place}: {error}") from error
+
+    def _record(
+        self, planned: PlannedImage, image: StoredImage, placed: Placed, kept: KeptObjects, shard: str
+    ) -> tuple[_Written, bytes]:
+        annotated = planned.annotated
         objects, unknown = self._known(kept.objects)
         ids = [self._id_of(item.label) for item in objects]
         labels = [(label, self._id_of(label.label)) for label in annotated.labels]
         known_labels = [pair for pair in labels if pair[1] >= 0]
+        shapes, shape_remarks = self._shapes.of(annotated, objects, placed, image)
         remarks = (
+            *_changes(image),
             *(Remark(note.kind, f"{annotated.place}: {note.text}") for note in annotated.notes),
-            *(Remark("objects_not_usable", text) for text in planned.lost_objects),
-            *(Remark(kind, f"{annotated.place}: {text}") for kind, text in (*kept.remarks, *unknown)),
+            *(Remark(convert_remarks.OBJECT_NOT_USABLE, text) for text in planned.lost_objects),
+            *(Remark(kind, f"{annotated.place}: {text}") for kind, text in (*kept.remarks, *unknown, *shape_remarks)),
         )
-        normalised = boxes.to_normalised([item.box_px for item in objects], height, width)
+        normalised = boxes.to_normalised([item.box_px for item in objects], placed.height, placed.width)
         source_id = annotated.source_id or annotated.name
         payload = encode_record(
             image,
@@ -130,6 +149,7 @@ class ConvertWorker:
             class_ids=ids,
             normalised=normalised,
             with_pose=self._plans.header.format == "voc",
+            shapes=shapes,
             labels=known_labels,
         )
         areas = [math.nan if item.area is None else item.area for item in objects]
@@ -150,16 +170,14 @@ class ConvertWorker:
             counts["images_re_encoded"] = 1
         if labels:
             counts |= {"image_labels": len(known_labels), "image_labels_skipped": len(labels) - len(known_labels)}
-        for remark in remarks[len(annotated.notes) :]:
+        for remark in remarks:
             counts[remark.kind] = counts.get(remark.kind, 0) + 1
-        for note in annotated.notes:
-            counts[note.kind] = counts.get(note.kind, 0) + note.times
         return _Written(row, place, counts), payload
 
     def _known(self, objects: tuple[AnnotatedObject, ...]) -> tuple[list[AnnotatedObject], list[Remark]]:
         known = [item for item in objects if self._id_of(item.label) >= 0]
         remarks = [
-            Remark("unknown_labels_skipped", f"{item.place}: the label map has no class {item.label!r}")
+            Remark(convert_remarks.UNKNOWN_LABEL_SKIPPED, f"{item.place}: the label map has no class {item.label!r}")
             for item in objects
             if self._id_of(item.label) < 0
         ]
@@ -172,9 +190,19 @@ class ConvertWorker:
     def _blank(self, planned: PlannedImage) -> FrameRow:
         return FrameRow(planned.key, storage.printable(planned.uri), "image", 0)
 
-    def _failed(self, planned: PlannedImage, shard: str, error: FrameError) -> _Written:
+    def _failed(self, planned: PlannedImage, shard: str, error: FrameError, reason: str) -> _Written:
         row = self._blank(planned)._replace(error=error, source_id=planned.annotated.source_id or None)
-        return _Written(row, RecordPlace(split_of(shard)), {})
+        remark = Remark(reason, error.message)
+        return _Written(row, RecordPlace(split_of(shard), remarks=(remark._asdict(),)), {})
+
+
+def _changes(image: StoredImage) -> list[Remark]:
+    """What of the original file is not in the record as it was."""
+    if image.orientation != 1:
+        return [Remark("images_turned_upright", f"its EXIF orientation was {image.orientation}")]
+    if image.format != image.original_format:
+        return [Remark("images_stored_as_png", f"it was a {image.original_format.upper()}")]
+    return []
 
 
 def _outcome(piece: Piece, written: _Written) -> Outcome:

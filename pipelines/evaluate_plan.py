@@ -25,6 +25,7 @@ from pipelines.evaluate_classes import (
     refuse_strangers,
 )
 from pipelines.evaluate_detections import DetectionsSet, read_columns
+from pipelines.evaluate_image_labels import OpenImages
 from pipelines.evaluate_join import SHOWN, Join, Named
 from pipelines.evaluate_truth import TruthFrames, read_truth, write_frames
 
@@ -59,6 +60,7 @@ class EvaluationPlan:
         classes: the categories, counted.
         unknown_classes: names of classes of the detections that the ground truth lacks: left out.
         unknown_objects: names of classes of annotated objects that the label map lacks: left out.
+        ancestors: class id -> ids of the classes above it, where a hierarchy was given.
     """
 
     detections: DetectionsSet
@@ -78,12 +80,24 @@ class EvaluationPlan:
     classes: tuple[ClassCount, ...]
     unknown_classes: tuple[str, ...]
     unknown_objects: tuple[str, ...]
+    ancestors: dict[int, tuple[int, ...]]
 
 
 def plan_evaluation(
-    detections: DetectionsSet, truth: GroundTruthSet, truth_file: str, *, allow_missing: bool
+    detections: DetectionsSet,
+    truth: GroundTruthSet,
+    truth_file: str,
+    *,
+    allow_missing: bool,
+    open_images: OpenImages | None = None,
 ) -> EvaluationPlan:
     """Join detections and ground truth, and leave the ground truth of the frames to evaluate in `truth_file`.
+
+    Args:
+        detections, truth: the two.
+        truth_file: for `WorkerTruth`.
+        allow_missing: leave out frames that were not processed, and say so.
+        open_images: image-level labels, and a hierarchy of classes.
 
     Raises:
         UsageError: nothing of the two belongs together, neither images nor classes; a frame is there twice; or frames
@@ -104,9 +118,12 @@ def plan_evaluation(
     missing = np.flatnonzero(usable & ~join.is_seen)
     if len(missing) and not allow_missing:
         raise _unprocessed(join, frames, matches, missing)
+    open_images = open_images or OpenImages()
+    ancestors, verified = open_images.ancestors(classes), open_images.verified(frames, classes)
     places = np.flatnonzero(join.is_seen)
     places = places[np.argsort(np.array(frames.names_at(places), object), kind="stable")]
-    class_ids = write_frames(frames, places, join.keys.take(pa.array(places)), classes, truth_file)
+    extra = {} if verified is None else {"verified": verified.take(pa.array(places))}
+    class_ids = write_frames(frames, places, join.keys.take(pa.array(places)), classes, truth_file, extra)
     ids = [classes.id_of(pair) for pair in join.classes.pairs]
     lengths = pc.list_value_length(frames.table.column("objects")).to_numpy()
     strangers = {pair for pair in frames.classes.pairs if classes.id_of(pair) == NO_CLASS}
@@ -130,6 +147,7 @@ def plan_evaluation(
         classes=_counted(classes, class_ids, ids, join.class_counts),
         unknown_classes=tuple(sorted({class_name(p) for p, i in zip(join.classes.pairs, ids, strict=True) if i < 0})),
         unknown_objects=tuple(sorted(class_name(pair) for pair in strangers)),
+        ancestors=ancestors,
     )
 
 

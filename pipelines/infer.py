@@ -18,6 +18,7 @@ from od_core.label_map import LabelMap
 from od_core.records import is_gzip
 from od_core.schemas import FrameError, FrameRow, detections_table
 from od_core.video import VIDEO_EXTENSIONS
+from od_core.video_sampling import EVERY_FRAME, Sampling
 from pipelines import sources
 from pipelines.grouping import ItemLimit, by_limits
 from pipelines.items import Ask, Failure, Item, Piece, Source
@@ -51,6 +52,7 @@ class InferJob:
         min_score: detections below are left out; None for `DEFAULT_MIN_SCORES`.
         max_detections: at most so many are kept of an image, the best; None keeps all.
         batch_size: images per Session.run at most; None leaves it to the worker.
+        sampling: which frames of videos are looked at.
     """
 
     model: str
@@ -59,6 +61,7 @@ class InferJob:
     min_score: float | None = None
     max_detections: int | None = None
     batch_size: int | None = None
+    sampling: Sampling = EVERY_FRAME
 
     name = "infer"
     table = "detections"
@@ -76,6 +79,7 @@ class InferJob:
             "--min_score": defaults if self.min_score is None else f"{self.min_score:g}",
             "--max_detections": "all" if self.max_detections is None else str(self.max_detections),
             "decoder": JPEG_DECODER,
+            **self.sampling.options,
         }
 
     @property
@@ -129,7 +133,7 @@ class InferJob:
         error = FrameError(failure.stage, failure.type, failure.message)
         return detections_table([whole_failed(piece.source, error)], {})
 
-    def publish(self, output: str, former: Mapping[str, Any]) -> Mapping[str, Any]:
+    def publish(self, output: str, former: Mapping[str, Any], files: Sequence[str]) -> Mapping[str, Any]:
         """The rows are all there is."""
         return {}
 

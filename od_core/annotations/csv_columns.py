@@ -17,7 +17,7 @@ EDGES = ("ymin", "xmin", "ymax", "xmax")
 # In place of xmax and ymax.
 EXTENTS = {"xmax": "box_width", "ymax": "box_height"}
 FLAGS = ("difficult", "is_crowd", "group_of", "truncated", "occluded", "depiction")
-OPTIONAL = ("width", "height", *FLAGS, "area", "confidence", "view", "source_id")
+OPTIONAL = ("width", "height", *FLAGS, "area", "confidence", "view", "source_id", "split")
 NAMES = ("filename", "class", *EDGES, *EXTENTS.values(), *OPTIONAL)
 
 # What other tools call columns: only ever proposed, never taken.

@@ -46,6 +46,7 @@ class _ImageColumns(NamedTuple):
     width: int | None
     height: int | None
     source_id: str
+    split: str
 
 
 class CsvAnnotations:
@@ -91,6 +92,7 @@ class CsvAnnotations:
                 said.width,
                 said.height,
                 objects,
+                said.split or None,
                 self._normalised,
                 notes=self._notes(len(objects)),
             )
@@ -103,7 +105,7 @@ class CsvAnnotations:
             "its boxes are taken to be in units of the image, because those of the whole file lie between 0 and 1 "
             "(--csv_boxes)"
         )
-        return (AnnotationNote("normalised_boxes_recognised", text, count),)
+        return (AnnotationNote("images_with_recognised_units", text),)
 
     def _object(self, row: TableBox) -> AnnotatedObject:
         numbers = dict(zip(_NUMBERS, row.numbers, strict=True))
@@ -232,7 +234,7 @@ class _Reader:
             raise AnnotationError(str(error)) from error
         code = self._codes[given] = self._index.image(name, row.line)
         if code == len(self._images):
-            self._images.append(_ImageColumns(*self._size(row), self._text(row, "source_id")))
+            self._images.append(_ImageColumns(*self._size(row), self._text(row, "source_id"), self._text(row, "split")))
         return code
 
     def _size(self, row: CsvRow) -> tuple[int | None, int | None]:

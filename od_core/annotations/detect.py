@@ -43,7 +43,12 @@ _START_BYTES = 64 * 1024
 
 
 def open_annotations(
-    path: str, format: str = "auto", *, images: str | None = None, options: ReadingOptions | None = None
+    path: str,
+    format: str = "auto",
+    *,
+    images: str | None = None,
+    options: ReadingOptions | None = None,
+    with_excerpts: bool = False,
 ) -> Annotations:
     """The reader for the annotations at a path. A COCO file and a table are read to their end here.
 
@@ -53,6 +58,7 @@ def open_annotations(
         format: one of `FORMATS`; "auto" looks at what is there.
         images: the image folder, where it is not the one that the format's conventions lead to.
         options: what the annotations do not say themselves.
+        with_excerpts: note where masks and keypoints are written (COCO).
 
     Raises:
         UsageError: nothing there, nothing of a known format, a file that as a whole is not what it should be, or an
@@ -69,14 +75,14 @@ def open_annotations(
     options.refuse_others(path, found)
     if found in _FILE_FORMATS and storage.stat(path) is None:
         raise UsageError(_no_annotations(path, _look_into(path)))
+    if found == "coco":
+        return read_coco(path, with_excerpts=with_excerpts)
     return _open(path, found, images, options)
 
 
 def _open(path: str, format: str, images: str | None, options: ReadingOptions) -> Annotations:
     if format == "voc":
         return open_voc(path)
-    if format == "coco":
-        return read_coco(path)
     if format == "csv":
         return read_csv(path, columns=options.csv_columns, boxes=options.csv_boxes, images=images)
     if format == "yolo":

@@ -91,14 +91,15 @@ class KittiAnnotations:
                 faults.append(AnnotationFault(place, str(error), file.image, of_object=True))
         regions = [item for item in found if item.label == _REGION]
         objects = [item for item in found if item.label != _REGION]
-        notes = [_note("dontcare_regions", regions, "DontCare regions, which are no objects")]
+        notes = [_note("dontcare_regions", item, "a DontCare region, which is no object") for item in regions]
         if self._dont_care == "exclude":
             shared = boxes.pairwise_intersection(_rows(objects), _rows(regions)).sum(axis=1)
-            overlapping = [item for item, area in zip(objects, shared, strict=True) if area > 0]
+            notes += [
+                _note("objects_in_dontcare_dropped", item, f"the {item.label} overlaps a DontCare region")
+                for item, area in zip(objects, shared, strict=True)
+                if area > 0
+            ]
             objects = [item for item, area in zip(objects, shared, strict=True) if not area > 0]
-            notes.append(
-                _note("objects_in_dontcare_dropped", overlapping, "objects that overlap DontCare regions, left out")
-            )
         yield AnnotatedImage(
             file.image,
             file.path,
@@ -107,7 +108,7 @@ class KittiAnnotations:
             None,
             None,
             tuple(objects),
-            notes=tuple(note for note in notes if note.times),
+            notes=tuple(notes),
         )
         yield from faults
 
@@ -204,6 +205,5 @@ def _rows(objects: Sequence[AnnotatedObject]) -> list[tuple[float, float, float,
     return [item.box_px for item in objects]
 
 
-def _note(kind: str, items: Sequence[AnnotatedObject], what: str) -> AnnotationNote:
-    places = ", ".join(item.place for item in items[:10]) + ", ..." * (len(items) > 10)
-    return AnnotationNote(kind, f"{len(items)} {what} ({places})", len(items))
+def _note(kind: str, item: AnnotatedObject, what: str) -> AnnotationNote:
+    return AnnotationNote(kind, f"{item.place}: {what}")

@@ -23,7 +23,7 @@ from od_core.annotations.annotated import (
     parent_folder,
 )
 from od_core.annotations.csv_rows import CsvRow, open_table
-from od_core.annotations.open_images_files import OpenImagesFiles
+from od_core.annotations.open_images_files import OpenImagesFiles, split_of
 from od_core.annotations.table_index import ImageLabelIndex, TableBox, TableIndex
 from od_core.errors import AnnotationError, UsageError
 from od_core.images import IMAGE_EXTENSIONS
@@ -76,6 +76,7 @@ class OpenImagesAnnotations:
                 None,
                 None,
                 tuple(self._object(box, image.line) for box in read.boxes.boxes(number)),
+                split_of(read.path_of(image.line)),
                 normalised=True,
                 labels=tuple(read.labels.labels(number)),
             )

@@ -11,6 +11,7 @@ from od_core.errors import UsageError
 
 _BOXES, _LABELS = "boxes", "labels"
 _DESCRIPTIONS = "class-descriptions"
+_SPLITS = ("train", "validation", "test")
 # Tables of image labels come in two sizes: all classes, and those that boxes can have.
 _BOXABLE = "-boxable.csv"
 
@@ -62,6 +63,12 @@ def kind_of(path: str) -> str | None:
     if {"xmin", "xmax", "ymin", "ymax"} <= columns:
         return _BOXES
     return _LABELS if "confidence" in columns else None
+
+
+def split_of(path: str) -> str | None:
+    """The split that a table is of by its name, such as train-annotations-bbox.csv; None where it does not say."""
+    start = posixpath.basename(path).partition("-annotations")[0].rpartition("-")[2]
+    return start if start in _SPLITS else None
 
 
 def tables_in(folder: str) -> list[str]:

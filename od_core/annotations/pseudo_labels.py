@@ -106,7 +106,7 @@ class PseudoLabels:
                 objects.append(AnnotatedObject(name, tuple(box), f"detection {number}", class_id, features=features))
         left_out = len(labels) - len(objects)
         text = f"{left_out} of its {len(labels)} detections have scores below {self._min_score:g}"
-        note = AnnotationNote("below_min_score", text, left_out)
+        note = AnnotationNote("images_with_weak_detections", text)
         return AnnotatedImage(
             image_name(key),
             self._path,

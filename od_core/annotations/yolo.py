@@ -11,7 +11,7 @@ without a label file, or with an empty one, has no objects; a data set in which 
 import os
 import posixpath
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from od_core import storage
@@ -36,10 +36,11 @@ _DESCRIPTIONS = ("data.yaml", "dataset.yaml")
 
 
 class YoloImage(NamedTuple):
-    """One image: its name, and its label file, None if it has none."""
+    """One image: its name, its label file, None if it has none, and the split that data.yaml has it in."""
 
     name: str
     label: str | None
+    split: str | None
 
 
 class YoloAnnotations:
@@ -68,7 +69,7 @@ class YoloAnnotations:
 
     def _read(self, image: YoloImage) -> Iterator[AnnotatedImage | AnnotationFault]:
         if image.label is None:
-            yield AnnotatedImage(image.name, "", image.name, "", None, None, (), normalised=True)
+            yield AnnotatedImage(image.name, "", image.name, "", None, None, (), image.split, normalised=True)
             return
         place = short_place(image.label)
         try:
@@ -77,10 +78,19 @@ class YoloAnnotations:
             found = parse_yolo(content, self._data.names, self._data.keypoint_numbers)
         except (OSError, AnnotationError) as error:
             why = f"the labels cannot be read ({error.strerror or error})" if isinstance(error, OSError) else str(error)
-            yield AnnotationFault(place, why, image.name)
+            yield AnnotationFault(place, why, image.name, split=image.split)
             return
         yield AnnotatedImage(
-            image.name, image.label, place, "", None, None, found.objects, normalised=True, notes=found.notes
+            image.name,
+            image.label,
+            place,
+            "",
+            None,
+            None,
+            found.objects,
+            image.split,
+            normalised=True,
+            notes=found.notes,
         )
         for line, message in found.faults:
             yield AnnotationFault(f"{place}: line {line}", message, image.name, of_object=True)
@@ -138,7 +148,10 @@ class _Finder:
         if not self._images:
             raise UsageError(f"{self._images_root}: no images in there; say with --images DIR where they lie")
         faults: list[AnnotationFault] = []
-        chosen = self._chosen(data, storage.printable(description), faults) if data.places else self._images.keys()
+        if data.places:
+            chosen = self._chosen(data, storage.printable(description), faults)
+        else:
+            chosen = dict.fromkeys(self._images)
         pairs = {name: self._label_of(name) for name in sorted(chosen)}
         if not any(pairs.values()):
             raise UsageError(
@@ -151,12 +164,12 @@ class _Finder:
         if self._apart or top.lower() != IMAGES:
             top = ""
         cut = len(top) + 1 if top else 0
-        images = [YoloImage(name[cut:], label and self._labels[label]) for name, label in pairs.items()]
+        images = [YoloImage(name[cut:], label and self._labels[label], chosen[name]) for name, label in pairs.items()]
         return YoloAnnotations(data, storage.join(self._images_root, top).rstrip("/"), images, faults)
 
-    def _chosen(self, data: YoloData, origin: str, faults: list[AnnotationFault]) -> Collection[str]:
-        """The images in the places that data.yaml names."""
-        chosen: dict[str, None] = {}
+    def _chosen(self, data: YoloData, origin: str, faults: list[AnnotationFault]) -> dict[str, str | None]:
+        """The images in the places that data.yaml names, and the split of the first place that each is in."""
+        chosen: dict[str, str | None] = {}
         found = False
         for split, written in data.places:
             place = self._place(data, written)
@@ -167,11 +180,13 @@ class _Finder:
                 faults.append(AnnotationFault(f"{posixpath.basename(origin)}: {split}", message, None, of_object=True))
                 continue
             found = True
+            names: Iterable[str]
             if storage.is_folder(storage.join(self._images_root, place)):
                 prefix = f"{place}/" if place else ""
-                chosen |= dict.fromkeys(name for name in self._images if name.startswith(prefix))
+                names = (name for name in self._images if name.startswith(prefix))
             else:
-                chosen |= dict.fromkeys(self._listed(place, faults))
+                names = self._listed(place, split, faults)
+            chosen = {**dict.fromkeys(names, split), **chosen}
         if not chosen:
             if not found:
                 raise UsageError(
@@ -194,7 +209,7 @@ class _Finder:
                 return below
         return None
 
-    def _listed(self, place: str, faults: list[AnnotationFault]) -> Iterator[str]:
+    def _listed(self, place: str, split: str, faults: list[AnnotationFault]) -> Iterator[str]:
         """The images in a list of them."""
         path = storage.join(self._images_root, place)
         with storage.open_input(path) as file:
@@ -206,12 +221,12 @@ class _Finder:
             try:
                 name = image_name(line.strip())
             except ValueError as error:
-                faults.append(AnnotationFault(f"{short_place(path)}: line {number}", str(error), None))
+                faults.append(AnnotationFault(f"{short_place(path)}: line {number}", str(error), None, split=split))
                 continue
             known = next((one for one in (posixpath.join(folder, name), name) if one in self._images), None)
             if known is None:
                 message = f"there is no image {name} in {storage.printable(self._images_root)}"
-                faults.append(AnnotationFault(f"{short_place(path)}: line {number}", message, None))
+                faults.append(AnnotationFault(f"{short_place(path)}: line {number}", message, None, split=split))
             else:
                 yield known
 

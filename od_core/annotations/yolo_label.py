@@ -53,7 +53,7 @@ def parse_yolo(content: bytes, names: Mapping[int, str], keypoint_numbers: int =
         raise AnnotationError(f"the file is not text ({error})") from error
     objects = []
     faults = []
-    polygons = keypoints = 0
+    notes = []
     for number, line in enumerate(text.splitlines(), 1):
         fields = line.split()
         if not fields:
@@ -63,15 +63,12 @@ def parse_yolo(content: bytes, names: Mapping[int, str], keypoint_numbers: int =
         except AnnotationError as error:
             faults.append((number, str(error)))
             continue
-        keypoints += keypoint_numbers > 0 and len(fields) > _BOX_FIELDS
-        polygons += keypoint_numbers == 0 and len(fields) > _BOX_FIELDS + 1
-    notes = []
-    if polygons:
-        text = f"{polygons} of its {len(objects)} objects are polygons, of which the bounding boxes are taken"
-        notes.append(AnnotationNote("polygons_boxed", text, polygons))
-    if keypoints:
-        text = f"{keypoints} of its {len(objects)} objects have keypoints, which are left out"
-        notes.append(AnnotationNote("keypoints_left_out", text, keypoints))
+        if keypoint_numbers and len(fields) > _BOX_FIELDS:
+            text = f"line {number}: its keypoints are left out"
+            notes.append(AnnotationNote("keypoints_left_out", text))
+        elif len(fields) > _BOX_FIELDS + 1:
+            text = f"line {number}: a polygon, of which the bounding box is taken"
+            notes.append(AnnotationNote("polygons_boxed", text))
     return YoloLabels(tuple(objects), tuple(faults), tuple(notes))
 
 

@@ -5,12 +5,14 @@ import pathlib
 import subprocess
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 
 import pytest
 
 from beam_jobs import infer
 from od_core.label_map import read_label_map
 from od_core.model import find_model
+from od_core.video_sampling import Sampling
 from pipelines.dataset import Manifest
 from pipelines.infer import InferJob
 
@@ -273,6 +275,35 @@ def test_a_manifest_of_somebody_else_is_left_alone(refusal, place, content):
     said = refusal()
     assert said.startswith(f"{place}/out/manifest.json: not a manifest that this boxbeam wrote (")
     assert "choose another --output" in said
+
+
+# Which frames
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fps": 2, "every": 3}, "argument --every: not allowed with argument --fps"),
+        ({"fps": 0}, "argument --fps: must be a number above 0, such as 2, 0.5 or 30000/1001, got '0'"),
+        ({"every": 0}, "argument --every: must be a whole number of at least 1, got '0'"),
+        ({"start": 10, "end": "0:09.5"}, "--end 9.5 is not after --start 10"),
+        ({"start": -1}, "argument --start: must be seconds, or [hours:]minutes:seconds as in 1:30, got '-1'"),
+    ],
+)
+def test_frames_that_cannot_be_chosen_are_refused(refusal, changes, message):
+    assert refusal(**changes).startswith(message)
+
+
+def test_an_output_of_other_frames_is_refused_and_equal_ones_are_known_again(refusal, place, command, capsys):
+    model, labels = find_model(place / "model.pb"), read_label_map(place / "labels.pbtxt")
+    job = InferJob(model.path, model.digest(), labels, sampling=Sampling(fps=Fraction(5, 2), start=Fraction(90)))
+    (place / "out").mkdir()
+    (place / "out" / "manifest.json").write_text(_manifest(options=dict(job.options)))
+    said = refusal()
+    assert "--fps was 5/2, now not there" in said
+    assert "--start was 90 s, now not there" in said
+    assert infer.main(command(fps="2.50", start="1:30", dry_run=True)) == 0
+    capsys.readouterr()
 
 
 # Values that are missing or empty

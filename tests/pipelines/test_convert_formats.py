@@ -18,7 +18,8 @@ from od_core.annotations.image_folder import ImageFolder
 from od_core.annotations.reading import ReadingOptions
 from od_core.errors import UsageError
 from od_core.label_map import read_label_map
-from pipelines.convert_plan import ShardPlans, make_convert_plan
+from pipelines.convert_collect import AnnotationSet, make_convert_plan
+from pipelines.convert_plan import ShardPlans
 from tests.pipelines.evaluation_files import found_row, write_detections
 from tests.pipelines.made_annotations import features_of, index_of, manifest_of, picture, record_of, write_files
 from tests.pipelines.test_convert import ONE_SPLIT, do, job
@@ -109,7 +110,7 @@ def test_normalised_boxes_of_a_table_are_of_the_upright_image(tmp_path: pathlib.
     assert (rows["turned.jpg"]["width"], rows["turned.jpg"]["height"]) == (30, 40)
     assert [box[edge] for edge in ("ymin", "xmin", "ymax", "xmax")] == [0.5, 0.0, 1.0, 0.25]
     assert objects_of(tmp_path / "out", rows["a.jpg"])["bbox/xmin"] == [0.25]
-    assert counts_of(tmp_path / "out")["normalised_boxes_recognised"] == 2
+    assert counts_of(tmp_path / "out")["images_with_recognised_units"] == 2
     assert "--csv_boxes" in remarks_of(rows["a.jpg"])[0][1]
 
 
@@ -284,9 +285,9 @@ def test_detections_become_annotations(tmp_path: pathlib.Path) -> None:
     }
     assert found["s/b.jpg"]["objects"] == []
     assert remarks_of(found["a.jpg"]) == [
-        ("below_min_score", "found: a.jpg: 1 of its 2 detections have scores below 0.5")
+        ("images_with_weak_detections", "found: a.jpg: 1 of its 2 detections have scores below 0.5")
     ]
-    assert counts_of(tmp_path / "out")["below_min_score"] == 1
+    assert counts_of(tmp_path / "out")["images_with_weak_detections"] == 1
     assert labels_of(tmp_path / "out") == {1: "cat", 2: "dog"}
 
 
@@ -304,11 +305,11 @@ def test_images_without_annotations(tmp_path: pathlib.Path) -> None:
 
 def test_a_plan_that_was_written_says_all_that_the_annotations_do(tmp_path: pathlib.Path) -> None:
     """What a worker reads back equals what the reader gave, in every field."""
-    item = AnnotatedObject("cat", (1.5, 2, 3, 4), "line 1", 7, True, True, True, True, "Left", 3.5, FEATURES)
-    notes = (AnnotationNote("kind", "text", 3),)
-    image = AnnotatedImage("a.jpg", "", "place", "id", 40, 30, (item,), True, (ImageLabel("x", 0.25),), notes)
+    item = AnnotatedObject("cat", (1.5, 2, 3, 4), "line 1", 7, True, True, True, True, "Left", 3.5, None, FEATURES)
+    notes = (AnnotationNote("kind", "text"),)
+    image = AnnotatedImage("a.jpg", "", "place", "id", 40, 30, (item,), None, True, (ImageLabel("x", 0.25),), notes)
     write_files(tmp_path / "in", {"a.jpg": picture()})
-    plan = make_convert_plan([_Made(image)], [ImageFolder(str(tmp_path / "in"))], ONE_SPLIT, None, {})
+    plan = make_convert_plan([AnnotationSet(_Made(image), ImageFolder(str(tmp_path / "in")))], ONE_SPLIT, None, {})
     plan.write(str(tmp_path / "plan.parquet"))
     plans = ShardPlans(str(tmp_path / "plan.parquet"))
     (planned,) = plans.images(plans.header.shards[0].name)

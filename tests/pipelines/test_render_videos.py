@@ -15,13 +15,13 @@ from od_core.examples import encode_example
 from od_core.ground_truth import GroundTruth
 from od_core.images import decode_image, encode_jpeg
 from od_core.records import write_record
-from od_core.sample_scene import draw_scene, jpeg, write_video
 from od_core.schemas import FrameError, FrameRow
 from od_core.video import VideoFrame, read_video
 from od_core.video_writer import VideoWriter
 from pipelines import infer, render
 from pipelines.render import RenderJob
 from pipelines.render_rows import DetectionRow, DetectionRows, RowSpan
+from tests.blocks_scene import draw_scene, jpeg, write_video
 from tests.pipelines.render_files import (
     LABELS,
     detect,

@@ -88,15 +88,15 @@ def test_columns_that_are_told(table):
 def test_everything_a_table_can_say(table):
     header = (
         "filename,class,xmin,ymin,xmax,ymax,difficult,is_crowd,group_of,truncated,occluded,depiction,area,confidence,"
-        "view,source_id"
+        "view,source_id,split"
     )
     found = table(
         header,
-        "a.jpg,cat,1,2,3,4,1,true,0,1,-1,0,3.5,0.25,Left,id7",
-        "a.jpg,dog,1,2,3,4,,no,YES,,,,,,,",
+        "a.jpg,cat,1,2,3,4,1,true,0,1,-1,0,3.5,0.25,Left,id7,val",
+        "a.jpg,dog,1,2,3,4,,no,YES,,,,,,,,",
     )
     (image,) = images_of(found)
-    assert image.source_id == "id7"
+    assert (image.source_id, image.split) == ("id7", "val")
     assert image.objects == (
         AnnotatedObject(
             "cat",
@@ -185,7 +185,7 @@ def test_boxes_between_0_and_1_are_taken_to_be_normalised_and_it_is_said(table):
     assert (cat.normalised, cat.objects[0].box_px) == (True, (0.25, 0, 1, 0.5))
     assert cat.in_pixels(640, 480).objects[0].box_px == (120, 0, 480, 320)
     assert isinstance(cat.notes[0], AnnotationNote)
-    assert (cat.notes[0].kind, cat.notes[0].times) == ("normalised_boxes_recognised", 1)
+    assert cat.notes[0].kind == "images_with_recognised_units"
     assert "between 0 and 1" in cat.notes[0].text
     assert dog.notes
     assert not nothing.notes

@@ -86,19 +86,19 @@ def test_dont_care_regions_are_no_objects(write):
     root = write({"label_2/0.txt": LABELS})
     (image,) = only(open_kitti(root))
     assert [item.place for item in image.objects] == ["line 1", "line 3", "line 4"]
-    text = "2 DontCare regions, which are no objects (line 2, line 5)"
-    assert image.notes == (AnnotationNote("dontcare_regions", text, 2),)
+    texts = [f"line {number}: a DontCare region, which is no object" for number in (2, 5)]
+    assert image.notes == tuple(AnnotationNote("dontcare_regions", text) for text in texts)
 
 
 def test_objects_that_overlap_a_dont_care_region_can_be_left_out(write):
     root = write({"label_2/0.txt": LABELS})
     (image,) = only(open_kitti(root, dont_care="exclude"))
     assert [item.place for item in image.objects] == ["line 3"]
-    assert [(note.kind, note.times) for note in image.notes] == [
-        ("dontcare_regions", 2),
-        ("objects_in_dontcare_dropped", 2),
+    assert [note.kind for note in image.notes] == ["dontcare_regions"] * 2 + ["objects_in_dontcare_dropped"] * 2
+    assert [note.text for note in image.notes[2:]] == [
+        "line 1: the car overlaps a DontCare region",
+        "line 4: the van overlaps a DontCare region",
     ]
-    assert "(line 1, line 4)" in image.notes[1].text
     root = write({"label_2/0.txt": CAR})
     (image,) = only(open_kitti(root, dont_care="exclude"))
     assert (len(image.objects), image.notes) == (1, ())

@@ -114,6 +114,7 @@ def test_a_folder_of_tables(write):
         assert [label.label for label in a.labels] == ["/m/1"]
         assert b.labels == ()
         assert [item.name for item in found.label_map.items] == ["/m/1", "/m/2"]
+        assert (a.split, b.split) == ("train", "test")
         assert a.objects[1].place == "test-annotations-bbox.csv line 3"
 
 

@@ -39,11 +39,14 @@ def test_detections_are_annotations_from_a_score_on(write):
     place = root.rpartition("/")[2]
     cat = AnnotatedObject("cat", BOXES[0], "detection 1", 3, features=(("class/score", 0.75),))
     dog = AnnotatedObject("dog", BOXES[1], "detection 2", 1, features=(("class/score", 0.5),))
-    notes = [(AnnotationNote("below_min_score", f"1 of its {n} detections have scores below 0.5", 1),) for n in (3, 1)]
+    notes = [
+        (AnnotationNote("images_with_weak_detections", f"1 of its {n} detections have scores below 0.5"),)
+        for n in (3, 1)
+    ]
     expected = [
-        AnnotatedImage("a.jpg", root, f"{place}: a.jpg", "", None, None, (cat, dog), True, (), notes[0]),
-        AnnotatedImage("b/c.png", root, f"{place}: b/c.png", "", None, None, (), True),
-        AnnotatedImage("d.jpg", root, f"{place}: d.jpg", "", None, None, (), True, (), notes[1]),
+        AnnotatedImage("a.jpg", root, f"{place}: a.jpg", "", None, None, (cat, dog), None, True, (), notes[0]),
+        AnnotatedImage("b/c.png", root, f"{place}: b/c.png", "", None, None, (), None, True),
+        AnnotatedImage("d.jpg", root, f"{place}: d.jpg", "", None, None, (), None, True, (), notes[1]),
     ]
     assert list(found.images()) == list(found.images()) == expected
 

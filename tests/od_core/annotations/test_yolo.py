@@ -111,6 +111,23 @@ def test_layouts(write, files, given, folder, names):
     assert [(item.id, item.name) for item in found.label_map.items] == [(1, "cat"), (2, "dog")]
 
 
+def test_the_splits_of_a_description(write):
+    files = {
+        "data.yaml": f"{YAML}train: images/t\nval: [images/v, images/t]\ntest: l.txt",
+        "l.txt": "images/a.jpg\nimages/gone.jpg",
+        **{f"images/{name}.jpg": "" for name in ("t/a", "v/a", "a")},
+        "labels/t/a.txt": CAT,
+        "labels/v/a.txt": b"\xff",
+    }
+    found = list(open_yolo(write(files)).images())
+    assert [(one.name, one.split) for one in found] == [
+        ("a.jpg", "test"),
+        ("t/a.jpg", "train"),
+        ("v/a.jpg", "val"),
+        (None, "test"),
+    ]
+
+
 def test_images_elsewhere(write):
     labels = write({"data.yaml": f"{YAML}train: images/t", "labels/t/a.txt": CAT, "labels/t/z.txt": CAT}, "labels")
     images = write({"t/a.jpg": "", "t/b.jpg": "", "v/c.jpg": ""}, "photos")
@@ -236,11 +253,11 @@ def test_edges_within_rounding_of_the_border_are_on_it():
 def test_confidences_polygons_and_keypoints():
     found = parse_yolo(b"0 .5 .5 .5 .5 0.25\n0 .1 .1 .2 .1 .2 .2\n0 0 0 1 0 1 1 0 1\n", NAMES)
     assert [item.features for item in found.objects] == [(("class/score", 0.25),), (), ()]
-    assert [(note.kind, note.times) for note in found.notes] == [("polygons_boxed", 2)]
-    assert "2 of its 3 objects are polygons" in found.notes[0].text
+    assert [note.kind for note in found.notes] == ["polygons_boxed"] * 2
+    assert found.notes[0].text == "line 2: a polygon, of which the bounding box is taken"
     found = parse_yolo(b"0 .5 .5 .5 .5 .1 .2 2 .3 .4 1\n0 .5 .5 .5 .5", NAMES, keypoint_numbers=6)
     assert boxes_of(found.objects) == [("cat", (0.25, 0.25, 0.75, 0.75))] * 2
-    assert [(note.kind, note.times) for note in found.notes] == [("keypoints_left_out", 1)]
+    assert [tuple(note) for note in found.notes] == [("keypoints_left_out", "line 1: its keypoints are left out")]
     found = parse_yolo(b"0 .5 .5 .5 .5 .1 .2", NAMES, keypoint_numbers=6)
     assert "7 fields" in found.faults[0][1]
 
