@@ -117,8 +117,8 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         nargs="+",
         metavar="PATH",
-        help="a record dataset made by boxbeam convert, a COCO JSON file, Pascal VOC XML files (their folder, or a list"
-        " of them), or Parquet with a column objects (docs/detections-format.md); several count as one",
+        help="a record dataset made by boxbeam convert, annotations in a format that it reads (docs/convert.md), or"
+        " Parquet with a column objects (docs/detections-format.md); several count as one",
     )
     group.add_argument(
         "--output",
