@@ -23,9 +23,9 @@ what you get:
   records/manifest.json     shards with counts and checksums, options
   records/run.json          how the last run went: times, failures
 
-JPEGs and PNGs are stored byte for byte, but with an EXIF orientation upright; others (GIF, BMP, WebP, TIFF), which
-TensorFlow's decoders read otherwise or not at all, become PNGs. Which split an image is in depends on its name and
---seed alone: images that are added later move none. Shards are the same bytes for any number of workers. Run again
+JPEGs and PNGs are stored byte for byte, but with an EXIF orientation upright (--exif); others (GIF, BMP, WebP, TIFF),
+which TensorFlow's decoders read otherwise or not at all, become PNGs. Which split an image is in depends on its name
+and --seed alone: images that are added later move none. Shards are the same bytes for any number of workers. Run again
 after a kill it continues; after a change of the annotations or images all shards are made anew.
 
 exit status:
@@ -145,6 +145,36 @@ def _parser() -> argparse.ArgumentParser:
         "--masks", action="store_true", help="COCO: store polygons and run lengths as PNG masks of each object"
     )
     group.add_argument("--keypoints", action="store_true", help="COCO: store keypoints")
+    images = made.add_argument_group("images")
+    images.add_argument(
+        "--exif",
+        choices=("rotate", "keep", "fail"),
+        default="rotate",
+        help="images with an EXIF orientation, which TensorFlow ignores: turn them upright, boxes alike; keep them as"
+        " they are, boxes alike; or fail them (default: rotate)",
+    )
+    images.add_argument(
+        "--max_side", type=options.positive_int, metavar="PX", help="scale larger images down to this (default: none)"
+    )
+    images.add_argument(
+        "--jpeg_quality",
+        type=_quality,
+        default=95,
+        metavar="1..95",
+        help="of JPEGs that are turned or scaled; others stay byte for byte (default: 95)",
+    )
+    images.add_argument(
+        "--verify",
+        choices=("decode", "header"),
+        default="decode",
+        help="decode every image once, to see that it is whole; or read headers only, faster (default: decode)",
+    )
+    images.add_argument(
+        "--compression",
+        choices=("none", "gzip"),
+        default="none",
+        help="gzip: compress shards as a whole, .tfrecord.gz; they can then only be read front to back (default: none)",
+    )
     _add_reading(made)
     options.add_common(made)
     return made
@@ -237,6 +267,13 @@ def _whole_number(text: str) -> int:
     return int(text)
 
 
+def _quality(text: str) -> int:
+    quality = _whole_number(text)
+    if not 1 <= quality <= 95:
+        raise argparse.ArgumentTypeError(f"must be from 1 to 95, got {text!r}")
+    return quality
+
+
 def _shard_bytes(text: str) -> int:
     size = options.size_or_none(text)
     if not isinstance(size, int):
@@ -248,6 +285,7 @@ def _job(args: argparse.Namespace) -> Any:
     from od_core.annotations.reading import ReadingOptions
     from od_core.errors import UsageError
     from od_core.label_map import read_label_map
+    from od_core.stored_image import ImageRules
     from pipelines.convert import ConvertJob
     from pipelines.convert_layout import DEFAULT_SHARD_BYTES, Layout
 
@@ -265,6 +303,7 @@ def _job(args: argparse.Namespace) -> Any:
         images_per_shard=args.images_per_shard,
         num_shards=args.num_shards,
         shuffle=args.shuffle == "on",
+        compression=args.compression,
     )
     return ConvertJob(
         layout,
@@ -273,6 +312,7 @@ def _job(args: argparse.Namespace) -> Any:
         label_map=read_label_map(args.label_map) if args.label_map else None,
         boxes=args.boxes,
         unknown_label=args.unknown_label,
+        image_rules=ImageRules(args.exif, args.max_side, args.jpeg_quality, args.verify),
         masks=args.masks,
         keypoints=args.keypoints,
         input_splits=args.input_splits,

@@ -25,6 +25,7 @@ from od_core.errors import LabelMapError, OutputError, UsageError
 from od_core.label_map import LabelMap
 from od_core.record_index import RECORD_INDEX, RECORDS_VERSION, RecordPlace, record_index_table
 from od_core.schemas import FrameError, FrameRow
+from od_core.stored_image import DEFAULT_RULES, ImageRules
 from pipelines import convert_remarks
 from pipelines.convert_collect import AnnotationSet, make_convert_plan
 from pipelines.convert_layout import Layout
@@ -60,6 +61,7 @@ class ConvertJob:
     Attributes:
         layout: splits and shards.
         masks, keypoints: whether records get them.
+        image_rules: how images go into records.
         input_splits: the split that each input is in, as the command line says; empty where it does not.
         images: the image folder; None for the one that belongs to the annotations by convention.
         format: of the annotations, or "auto".
@@ -77,6 +79,7 @@ class ConvertJob:
     unknown_label: str = "fail"
     masks: bool = False
     keypoints: bool = False
+    image_rules: ImageRules = DEFAULT_RULES
     input_splits: tuple[str, ...] = ()
     reading: ReadingOptions = dataclasses.field(default_factory=ReadingOptions)
 
@@ -94,7 +97,7 @@ class ConvertJob:
     @property
     def options(self) -> Mapping[str, str]:
         """What changes the records."""
-        layout = self.layout
+        layout, rules = self.layout, self.image_rules
         sizes = {
             "--shard_bytes": layout.shard_bytes,
             "--images_per_shard": layout.images_per_shard,
@@ -112,6 +115,11 @@ class ConvertJob:
             "--masks": "on" if self.masks else "off",
             "--keypoints": "on" if self.keypoints else "off",
             **self.reading.given(),
+            "--exif": rules.exif,
+            "--max_side": str(rules.max_side or "none"),
+            "--jpeg_quality": str(rules.jpeg_quality),
+            "--verify": rules.verify,
+            "--compression": layout.compression,
         }
 
     def check(self, ask: Ask) -> None:

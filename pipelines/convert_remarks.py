@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from od_core.stored_image import MADE_PNG, SCALED, TURNED
+
 IMAGE_NOT_FOUND = "images_not_found"
 ANNOTATION_NOT_USABLE = "annotations_not_usable"
 IMAGE_NOT_READABLE = "images_not_readable"
@@ -45,12 +47,13 @@ REASONS = {
     IMAGE_WITH_REFUSED_BOXES: Reason("images", "rejected", "a box that --boxes strict refuses"),
     IMAGE_GIVEN_UP: Reason("images", "rejected", "crashed or stalled its process"),
     IMAGE_IN_NO_SPLIT: Reason("images", "rejected", "in none of the splits that are given"),
-    "images_turned_upright": Reason("images", "written", "turned upright by their EXIF orientation, encoded anew"),
-    "images_stored_as_png": Reason("images", "written", "neither JPEG nor PNG, stored as PNG"),
     "images_with_recognised_units": Reason("images", "written", "boxes taken to be in units of the image"),
     "images_with_weak_detections": Reason("images", "written", "with detections below --min_score, left out"),
     "polygons_boxed": Reason("boxes", "written", "polygons, of which the bounding boxes are taken"),
     "keypoints_left_out": Reason("boxes", "written", "without their keypoints, which are not read from this format"),
+    TURNED: Reason("images", "written", "encoded anew: turned upright by their EXIF orientation"),
+    SCALED: Reason("images", "written", "encoded anew: scaled down to --max_side"),
+    MADE_PNG: Reason("images", "written", "encoded anew as PNG: neither JPEG nor PNG"),
     MASK_MISSING: Reason("boxes", "written", "without a mask, which has the weight 0"),
     KEYPOINTS_MISSING: Reason("boxes", "written", "without their keypoints"),
     "boxes_clipped": Reason("boxes", "clipped", "over the border of the image"),

@@ -11,14 +11,15 @@ from od_core.annotations.annotated import AnnotatedObject
 from od_core.box_policy import KeptObjects, Remark, apply_policy
 from od_core.errors import AnnotationError, InputError
 from od_core.ground_truth import GroundTruth
-from od_core.image_record import Placed, StoredImage, encode_record, placed_objects, stored_image
+from od_core.image_record import Placed, encode_record, placed_objects
 from od_core.record_index import RecordPlace, record_index_table
-from od_core.records import write_record
 from od_core.schemas import FrameError, FrameRow
+from od_core.stored_image import MADE_PNG, SCALED, TURNED, StoredImage, stored_image
 from pipelines import convert_remarks
+from pipelines.convert_layout import GZIP_EXTENSION
 from pipelines.convert_plan import PlannedImage, ShardPlans
 from pipelines.convert_shapes import ShapeReader
-from pipelines.convert_shards import ShardFile, note_shard, plan_path, shards_folder, split_of
+from pipelines.convert_shards import ShardFile, ShardWriter, note_shard, plan_path, shards_folder, split_of
 from pipelines.items import Item, Outcome, Piece
 from pipelines.job import Watch
 from pipelines.parts import RowWriter
@@ -60,11 +61,11 @@ class ConvertWorker:
         pieces = {piece.source.key: piece for piece in item.pieces}
         condemned = {piece.source.key: failure for piece, failure in item.condemned}
         written: dict[str, _Written] = {}
-        records = 0
         with (
             storage.commit(storage.join(shards_folder(self._output), shard)) as temporary,
             open(temporary, "wb") as file,
         ):
+            writer = ShardWriter(file, is_compressed=shard.endswith(GZIP_EXTENSION))
             for planned in self._plans.images(shard):
                 piece = pieces[planned.key]
                 if planned.key in condemned:
@@ -74,17 +75,16 @@ class ConvertWorker:
                 watch.begin(piece)
                 one, payload = self._convert(planned, shard)
                 if payload is not None:
-                    offset = file.tell()
-                    length = write_record(file, payload)
-                    place = one.place._replace(shard=shard, offset=offset, length=length)
-                    one = one._replace(row=one.row._replace(record_index=records), place=place)
-                    records += 1
+                    row = one.row._replace(record_index=writer.records)
+                    offset, length = writer.add(payload)
+                    one = one._replace(row=row, place=one.place._replace(shard=shard, offset=offset, length=length))
                 written[planned.key] = one
                 watch.advance(one.counts, piece.weight)
                 watch.end(piece)
+            writer.close()
             file.flush()
             size, digest = file.tell(), _sha256(temporary)
-        note_shard(self._output, ShardFile(shard, split_of(shard), records, size, digest))
+        note_shard(self._output, ShardFile(shard, split_of(shard), writer.records, size, digest))
         self._index(item, rows, written)
 
     def close(self) -> None:
@@ -108,7 +108,7 @@ class ConvertWorker:
             with reading(planned.uri):
                 encoded = storage.read_bytes(planned.uri)
             reason = convert_remarks.IMAGE_DAMAGED
-            image = stored_image(encoded)
+            image = stored_image(encoded, self._job.image_rules)
             reason = convert_remarks.IMAGE_OF_ANOTHER_SIZE
             placed = placed_objects(planned.annotated.in_pixels(image.width, image.height), image)
             reason = convert_remarks.IMAGE_WITH_REFUSED_BOXES
@@ -166,7 +166,7 @@ class ConvertWorker:
         row = row._replace(source_id=source_id)
         place = RecordPlace(split_of(shard), format=image.format, remarks=tuple(r._asdict() for r in remarks))
         counts = {"images": 1, "boxes": len(objects)}
-        if image.is_changed:
+        if image.changes:
             counts["images_re_encoded"] = 1
         if labels:
             counts |= {"image_labels": len(known_labels), "image_labels_skipped": len(labels) - len(known_labels)}
@@ -198,11 +198,13 @@ class ConvertWorker:
 
 def _changes(image: StoredImage) -> list[Remark]:
     """What of the original file is not in the record as it was."""
-    if image.orientation != 1:
-        return [Remark("images_turned_upright", f"its EXIF orientation was {image.orientation}")]
-    if image.format != image.original_format:
-        return [Remark("images_stored_as_png", f"it was a {image.original_format.upper()}")]
-    return []
+    width, height = image.full_size or (image.width, image.height)
+    texts = {
+        TURNED: f"its EXIF orientation was {image.orientation}",
+        SCALED: f"it was {width} x {height}, and is {image.width} x {image.height}",
+        MADE_PNG: f"it was a {image.original_format.upper()}",
+    }
+    return [Remark(change, texts[change]) for change in image.changes]
 
 
 def _outcome(piece: Piece, written: _Written) -> Outcome:
