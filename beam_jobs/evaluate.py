@@ -5,12 +5,15 @@ examples:
   boxbeam evaluate --detections found --ground_truth VOC2012/Annotations --output scores --metrics voc07,voc10
   boxbeam evaluate --detections found --ground_truth records/ --split val --output scores
   boxbeam evaluate --detections found --ground_truth records/ --split train,val --output scores
+  boxbeam evaluate --model exported/ --label_map labels.pbtxt --ground_truth records/ --split val --output scores
   boxbeam evaluate --detections found --ground_truth records/ --output scores --verdicts --iou 0.75
 
 what you get:
   a table on the terminal, and scores/metrics.json with every number under the name that the TensorFlow Object Detection
   API gives it, what the numbers are, which frames and classes they are about, and where the detections come from.
   Numbers equal those of pycocotools and of the API's own evaluators; boxes are measured in pixels.
+
+  With --model also scores/detections, a dataset as boxbeam infer writes it: after a kill the same command continues it.
 
   With --split train,val the same for each split, in scores/train and scores/val, and scores/splits.json with both side
   by side: how much better the model is on the images that it has learnt from. docs/evaluate-modes.md says more.
@@ -48,7 +51,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from beam_jobs import options
+from beam_jobs import evaluate_options, options
 
 if TYPE_CHECKING:
     from od_core.metrics.metric import MetricFactory
@@ -66,17 +69,19 @@ EXIT_BELOW = 4
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate; returns the exit status."""
     args, beam_options = options.parse(_parser(), argv)
-    from od_core.errors import BoxbeamError, UsageError
+    from od_core.errors import BoxbeamError, RunStoppedError, UsageError
 
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")  # what Beam logs below is no news
     try:
         faults = _run(args, beam_options)
     except UsageError as error:
         return _ended(f"error: {error}", 2)
+    except RunStoppedError as error:
+        return _ended("interrupted; repeat the command to continue", 128 + signal.Signals[str(error)])
     except BoxbeamError as error:
         return _ended(f"stopped: {error}", 1)
     except KeyboardInterrupt:
-        return _ended("interrupted; repeat the command to evaluate", 128 + signal.SIGINT)
+        return _ended("interrupted; repeat the command to continue", 128 + signal.SIGINT)
     return _ended(f"--fail_under: {'; '.join(faults)}", EXIT_BELOW) if faults else 0
 
 
@@ -95,12 +100,18 @@ def build(root: Any, plan: "EvaluationPlan", factories: Sequence["MetricFactory"
 def _parser() -> argparse.ArgumentParser:
     made = options.parser(__doc__ or "", "evaluate")
     group = made.add_argument_group("what to do")
-    group.add_argument(
+    what = group.add_mutually_exclusive_group(required=True)
+    what.add_argument(
         "--detections",
         type=options.path,
-        required=True,
         metavar="DIR",
         help="a detections dataset as boxbeam infer writes it, or one Parquet file of that format",
+    )
+    what.add_argument(
+        "--model",
+        type=options.path,
+        metavar="MODEL",
+        help="an exported detector, as for boxbeam infer: it is run on the images of the ground truth first",
     )
     group.add_argument(
         "--ground_truth",
@@ -122,7 +133,8 @@ def _parser() -> argparse.ArgumentParser:
         "--images",
         type=options.path,
         metavar="DIR",
-        help="the images, looked at only for the size of those whose annotation does not say it",
+        help="the images of annotation files: what a model is run on; else looked at only for the size of those whose"
+        " annotation does not say it",
     )
     group.add_argument(
         "--split",
@@ -170,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--iou",
-        type=_iou,
+        type=options.iou,
         default=0.5,
         metavar="X",
         help="least overlap (intersection over union) of a detection that counts as right in verdicts, curves,"
@@ -189,15 +201,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="only metrics.json: no page, curves, confusions, kinds of errors, slices",
     )
-    running = made.add_argument_group("running")
-    running.add_argument(
-        "--runner",
-        type=options.runner,
-        default="DirectRunner",
-        metavar="RUNNER",
-        help="Beam runner: DirectRunner is this machine; FlinkRunner, SparkRunner, DataflowRunner, PortableRunner take"
-        " Beam's own options, which may follow here (--flink_master ...)",
-    )
+    evaluate_options.add_model_options(made)
     return made
 
 
@@ -217,14 +221,6 @@ def _gate(text: str) -> tuple[str, float]:
     return name.strip(), options.finite_float(least)
 
 
-def _iou(text: str) -> float:
-    """An argparse type: an overlap that can be demanded of a detection."""
-    number = options.ratio(text)
-    if number <= 0.1:  # od_core.metrics.verdicts.BACKGROUND_IOU, which is not imported for --help
-        raise argparse.ArgumentTypeError(f"must be above 0.1 and at most 1, got {text!r}")
-    return number
-
-
 def _metrics(text: str) -> tuple[str, ...]:
     """An argparse type: some of the metrics."""
     if text == "all":
@@ -240,6 +236,14 @@ def _metrics(text: str) -> tuple[str, ...]:
 
 def _run(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str]:
     """Evaluate as the command line says; returns what is below --fail_under."""
+    evaluate_options.check(args, _parser())
+    if args.model:
+        from beam_jobs.evaluate_model import detect
+
+        detections = detect(args, beam_options)
+        if args.dry_run:
+            return []
+        args = argparse.Namespace(**{**vars(args), "detections": detections})
     if len(args.split) < 2:
         return _evaluate(args, beam_options)
     from beam_jobs.evaluate_splits import evaluate_splits

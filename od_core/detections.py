@@ -93,14 +93,16 @@ class Detections:
             None if self.keypoints is None else self.keypoints[:keep],
         )
 
-    def take(self, kept: npt.NDArray[np.bool_]) -> "Detections":
-        """Those where `kept`, bool (N,), is true."""
+    def where(self, keep: npt.NDArray[np.bool_]) -> "Detections":
+        """The detections for which `keep`, bool (N,), is true."""
+        if keep.all():
+            return self
         return Detections(
-            self.boxes[kept],
-            self.scores[kept],
-            self.classes[kept],
-            None if self.masks is None else tuple(itertools.compress(self.masks, kept)),
-            None if self.keypoints is None else self.keypoints[kept],
+            self.boxes[keep],
+            self.scores[keep],
+            self.classes[keep],
+            None if self.masks is None else tuple(itertools.compress(self.masks, keep.tolist())),
+            None if self.keypoints is None else self.keypoints[keep],
         )
 
     def __len__(self) -> int:

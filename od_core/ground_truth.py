@@ -96,7 +96,7 @@ class GroundTruth:
         """Looked at, and nothing there."""
         return cls.of([], [])
 
-    def take(self, kept: BoolArray) -> "GroundTruth":
+    def where(self, kept: BoolArray) -> "GroundTruth":
         """Those where `kept`, bool (N,), is true."""
         return GroundTruth(
             self.boxes[kept],

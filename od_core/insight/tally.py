@@ -97,8 +97,8 @@ def confusions_of(overlaps: npt.NDArray[np.float64], needed: Flags, iou: float) 
 def _known(frame: EvaluatedFrame, class_ids: npt.NDArray[np.int32]) -> EvaluatedFrame:
     truths, finds = np.isin(frame.truth.classes, class_ids), np.isin(frame.found.classes, class_ids)
     return frame._replace(
-        truth=frame.truth if truths.all() else frame.truth.take(truths),
-        found=frame.found if finds.all() else frame.found.take(finds),
+        truth=frame.truth if truths.all() else frame.truth.where(truths),
+        found=frame.found if finds.all() else frame.found.where(finds),
     )
 
 

@@ -118,7 +118,7 @@ class OpenImagesChallengeBoxes(OpenImagesBoxes):
 
     def _evaluated(self, frame: EvaluatedFrame, truth: GroundTruth) -> Detections:
         looked_for = truth.classes if frame.verified is None else np.concatenate([truth.classes, frame.verified])
-        return frame.found.take(np.isin(frame.found.classes, looked_for))
+        return frame.found.where(np.isin(frame.found.classes, looked_for))
 
 
 def _expanded(truth: GroundTruth, ancestors: Mapping[int, tuple[int, ...]]) -> GroundTruth:

@@ -33,7 +33,7 @@ def plain_problem(seed: int) -> problems.Problem:
     frames = []
     for frame in problems.random_problem(seed, frames=12).frames:
         truths, finds = frame.truth.classes <= 3, frame.found.classes <= 3
-        truth, found = frame.truth.take(truths), frame.found.take(finds)
+        truth, found = frame.truth.where(truths), frame.found.where(finds)
         classes = np.where(rng.random(len(found)) < 0.3, rng.integers(1, 4, len(found)), found.classes)
         boxes = found.boxes + rng.uniform(-0.1, 0.1, found.boxes.shape)
         frames.append(
