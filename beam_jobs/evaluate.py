@@ -19,7 +19,8 @@ what you get:
   by side: how much better the model is on the images that it has learnt from. docs/evaluate-modes.md says more.
 
   Also the score at which F1 is best, overall and per class, confusions, what kinds of errors cost, calibration, sizes
-  and slices; scores/curves.parquet has the points of precision-recall curves.
+  and slices: scores/evaluation.html is a page to look at, scores/plots has its pictures, scores/curves.parquet the
+  points of precision-recall curves.
   With --verdicts also scores/verdicts.parquet: a row for every detection (right, wrong and why, or ignored) and for
   every object that was missed, at one IoU. docs/metrics.md says what every number and every column is.
 
@@ -40,6 +41,7 @@ exit status:
 import argparse
 import contextlib
 import difflib
+import json
 import logging
 import os
 import signal
@@ -195,7 +197,9 @@ def _parser() -> argparse.ArgumentParser:
         " regular expression with a group, searched in keys, such as 'camera_([0-9]+)'; may be given several times",
     )
     group.add_argument(
-        "--numbers_only", action="store_true", help="only metrics.json: no curves, confusions, kinds of errors, slices"
+        "--numbers_only",
+        action="store_true",
+        help="only metrics.json: no page, curves, confusions, kinds of errors, slices",
     )
     evaluate_options.add_model_options(made)
     return made
@@ -297,14 +301,15 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str
         verdicts = VerdictParts(storage.join(folder, "verdicts"), plan.categories, args.iou) if args.verdicts else None
         values = run(plan, list(factories.values()), engine, values_file, remote_files, verdicts, insight)
         looked_into = insight.read() if insight else None
-        leave_beside(output, looked_into)
         if verdicts:
             verdicts.join(found, storage.join(output, VERDICTS_FILE))
         else:
             storage.remove([storage.join(output, VERDICTS_FILE)])  # those of an earlier evaluation
     source = {"paths": args.ground_truth, "form": truth.form, "splits": list(args.split)}
     place = storage.join(output, METRICS_FILE)
-    storage.write_text(place, metrics_text(plan, values, definitions, source, looked_into))
+    document = metrics_text(plan, values, definitions, source, looked_into)
+    leave_beside(output, looked_into, json.loads(document))
+    storage.write_text(place, document)
 
     from beam_jobs.evaluate_text import text
 

@@ -66,7 +66,7 @@ def _frame_lines(plan: EvaluationPlan, splits: Sequence[str]) -> Iterator[str]:
 
 def _named(what: str, names: Named) -> Iterator[str]:
     if names.total:
-        more = f", and {names.total - len(names.first):,} more" if names.total > len(names.first) else ""
+        more = f", and {names.more:,} more" if names.more else ""
         yield f"  {names.total:,} {what}: {', '.join(names.first)}{more}"
 
 

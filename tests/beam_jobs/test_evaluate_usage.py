@@ -224,14 +224,15 @@ class TestFrames:
         assert run.metrics["DetectionBoxes_Precision/mAP@.50IOU"] == pytest.approx(51 / 101)  # first by name: right
         assert run.metrics[PASCAL] == pytest.approx(1 / 2 / 2)  # last by name first: wrong
         assert run.report["frames"]["unknown"] == 10
-        assert run.report["names"]["unknown"][:2] == ["v.mp4", "v.mp4#1"]
+        assert run.report["names"]["unknown"] == ["v.mp4 (10 frames)"]
+        assert "  10 frames of detections left out, the ground truth lacks them: v.mp4 (10 frames)\n" in run.out
 
     def test_a_failed_video_is_failed_frames(self, run):
         found = [found_row("v.mp4", (1, WHOLE, 0.9), frame=1, kind="video")]
         found.append(failed_row("v.mp4", frame=None, kind="video"))
         truth = [truth_row("v.mp4", (1, WHOLE), frame=frame, kind="video") for frame in (1, 2, 3)]
         assert run(found, truth, "--allow_missing") == 0
-        assert run.report["names"]["unprocessed"] == ["v.mp4#000000002", "v.mp4#000000003"]
+        assert run.report["names"]["unprocessed"] == ["v.mp4 (2 frames)"]
         assert run.report["frames"]["failed"] == 2
         assert run.report["frames"]["unknown"] == 0
 

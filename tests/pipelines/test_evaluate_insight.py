@@ -9,6 +9,7 @@ import pytest
 
 from beam_jobs import evaluate
 from od_core.errors import UsageError
+from od_core.evaluation_page.page import evaluation_page, plots
 from od_core.insight.insight import CURVES, BoxInsight
 from od_core.metrics.frame import EvaluatedFrame
 from pipelines.evaluate_detections import find_detections
@@ -60,7 +61,11 @@ def test_it_is_that_of_the_frames(scene, tmp_path, capsys):
     assert [line.split()[:2] for line in lines if "localisation" in line] == [
         ["localisation", str(scene.report["errors"][1]["count"])]
     ]
-    evaluated(tmp_path, "--numbers_only")  # and nothing of it stays
+    page = (tmp_path / "scores/evaluation.html").read_text(encoding="utf-8")
+    assert page == evaluation_page(document, scene.curves)
+    drawn = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "scores/plots").iterdir()}
+    assert drawn == plots(document["insight"], scene.curves)
+    assert evaluated(tmp_path, "--numbers_only") == 0  # and nothing of it stays
     assert [path.name for path in (tmp_path / "scores").iterdir()] == ["metrics.json"]
     assert "insight" not in json.loads((tmp_path / "scores/metrics.json").read_text())
     assert "best F1" not in capsys.readouterr().out

@@ -261,3 +261,12 @@ def test_no_split_order_or_merge_tree_changes_a_digit(data: st.DataObject) -> No
     merged = second.value()
     assert repr((merged.numbers, merged.report)) == repr((whole.numbers, whole.report))
     assert merged.curves.equals(whole.curves)
+
+
+def test_a_right_detection_is_of_the_size_of_its_object_and_a_wrong_one_of_its_own() -> None:
+    truth = GroundTruth.of([WHOLE], [1], area=[100])
+    found = Detections.best_first([WHOLE, [0.9, 0.9, 0.91, 0.91]], [0.9, 0.8], [1, 1])
+    report = insight_of([EvaluatedFrame("a", 500, 500, truth, found)]).report
+    small, _, large = report["sizes"]["buckets"]
+    assert (report["sizes"]["min_score"], small["tp"], small["fn"]) == (pytest.approx(0.9), 1, 0)
+    assert (large["tp"], large["fp"], large["fn"]) == (0, 0, 0)
