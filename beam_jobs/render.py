@@ -61,11 +61,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     for option, value in (("only", "errors"), ("colour_by", "verdict")):
         if getattr(args, option) == value and args.ground_truth is None:
             made.error(f"--{option} {value} compares detections with ground truth; give it with --ground_truth")
+    _refuse_contradictions(made, args)
     from beam_jobs.launch import launch
 
     # All that is read, so that launch() sees whether it lies on another file system.
     args.input = [args.detections, *([args.originals] if args.originals else []), *(args.ground_truth or [])]
     return launch("render", lambda: _job(args), args, beam_options)
+
+
+def _refuse_contradictions(made: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    if args.crop_margin is not None and not args.crops:
+        made.error("--crop_margin is about --crops; give both, or neither")
+    if args.crops:
+        for option, is_given in (
+            ("--layout", args.layout is not None),
+            ("--colour_by", args.colour_by != "class"),
+            ("--boxes", args.boxes == "off"),
+        ):
+            if is_given:
+                made.error(f"{option} is about pictures that are drawn on, and --crops makes none of them")
 
 
 def build(root: Any, work: "Work", *, spread: bool) -> Any:
@@ -111,6 +125,32 @@ def _parser() -> argparse.ArgumentParser:
         default="class",
         help="verdict: true positives, false positives, missed objects and what is ignored, told by the ground truth"
         " (default: class)",
+    )
+    group.add_argument(
+        "--crops",
+        action="store_true",
+        help="write every detection as a JPEG of its own, in folders by class, and no other pictures or videos",
+    )
+    group.add_argument(
+        "--crop_margin",
+        type=options.ratio,
+        metavar="R",
+        help="how much around a detection --crops cuts out too: this share of its height and width on every side"
+        " (default: 0)",
+    )
+    group.add_argument(
+        "--boxes",
+        choices=("on", "off"),
+        default="on",
+        help="off: no boxes and no captions, such as to publish what --blur has made unrecognisable (default: on)",
+    )
+    group.add_argument(
+        "--blur",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="CLASS",
+        help="make what was found of these classes unrecognisable; a frame in which nobody has looked, as a whole",
     )
     group.add_argument(
         "--min_score",
@@ -202,8 +242,12 @@ def _job(args: argparse.Namespace) -> Any:
     from pipelines.render import RenderJob
 
     return RenderJob(
-        layout=args.layout or ("overlay" if args.ground_truth is None else "side_by_side"),
+        layout=args.layout or ("overlay" if args.ground_truth is None or args.crops else "side_by_side"),
         colour_by=args.colour_by,
+        crops=args.crops,
+        crop_margin=args.crop_margin or 0.0,
+        boxes=args.boxes == "on",
+        blur=tuple(dict.fromkeys(args.blur)),
         min_score=args.min_score[0],
         class_scores=args.min_score[1],
         only=args.only,

@@ -54,7 +54,11 @@ class RenderJob:
     Attributes:
         layout: one of `LAYOUTS`.
         colour_by: one of `COLOUR_BY`.
-        min_score: detections below are not drawn.
+        crops: write every detection as a picture of its own, and nothing else.
+        crop_margin: how much around a detection, as a share of its height and width on every side.
+        boxes: draw boxes and captions; else only what is blurred tells pictures from originals.
+        blur: names or ids of classes that are made unrecognisable.
+        min_score: detections below are not drawn, blurred or cut out.
         class_scores: the same for some classes: their names or ids, and the score.
         only: one of `ONLY`: which pictures, and which frames of videos, are rendered.
         iou: the overlap by which a detection finds an object; see `verdicts_of`.
@@ -68,6 +72,10 @@ class RenderJob:
 
     layout: str = "overlay"
     colour_by: str = "class"
+    crops: bool = False
+    crop_margin: float = 0.0
+    boxes: bool = True
+    blur: tuple[str, ...] = ()
     min_score: float = 0.5
     class_scores: tuple[tuple[str, float], ...] = ()
     only: str = "all"
@@ -82,7 +90,7 @@ class RenderJob:
     name = "render"
     table = "rendered"
     schema = RENDERED
-    schema_version = "boxbeam.rendered/1"
+    schema_version = "boxbeam.rendered/2"
     whole_items = False
 
     @property
@@ -94,6 +102,9 @@ class RenderJob:
         scores = [f"{self.min_score:g}", *(f"{name}={score:g}" for name, score in sorted(self.class_scores))]
         later = {
             "--colour_by": self.colour_by if self.colour_by != "class" else None,
+            "--crops": f"with a margin of {self.crop_margin:g}" if self.crops else None,
+            "--boxes": None if self.boxes else "off",
+            "--blur": ", ".join(sorted(self.blur)) or None,
             "--only": self.only if self.only != "all" else None,
             "--iou": f"{self.iou:g}" if self.needs_verdicts else None,
             "--sample": f"{self.sample} of seed {self.seed}" if self.sample is not None else None,
@@ -116,7 +127,7 @@ class RenderJob:
     @property
     def named_classes(self) -> list[tuple[str, str]]:
         """Every class that an option names: (option, class)."""
-        return [("--min_score", name) for name, _ in self.class_scores]
+        return [*(("--min_score", name) for name, _ in self.class_scores), *(("--blur", name) for name in self.blur)]
 
     def score_limits(self, labels: Mapping[int, str]) -> ScoreLimits:
         """Which detections are shown, for classes of these names."""

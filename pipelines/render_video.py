@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from od_core.video import VideoFrame, describe_video
@@ -51,31 +51,39 @@ class VideoRenderer:
         Raises:
             InputError: the original cannot be decoded, or is not the one that the detections were made from.
         """
+        rate = describe_video(path).average_rate
+        last_written = -1
+        with VideoWriter(target, rate=rate, crf=self._job.crf) as video:
+            for frame, view, step in self.frames(row.key, rows, path):
+                boxes = 0
+                if self._viewer.wants(view):
+                    if frame.index != last_written + 1:
+                        video.cut()
+                    last_written = frame.index
+                    picture = self._painter.paint(frame.image, view, _captions(frame, view))
+                    video.write(picture, frame.timestamp_us)
+                    row = row.with_frame(picture, view.shown, view.truth)
+                    boxes = len(view.shown or ())
+                watch.advance({"frames": 1, "boxes": boxes}, step)
+        return row
+
+    def frames(self, key: str, rows: Iterable[DetectionRow], path: str) -> Iterator[tuple[VideoFrame, View, int]]:
+        """Every frame, what is to be seen in it, and the bytes of the file that it took.
+
+        Raises:
+            InputError: as `render`; the end of a video that ends too early is known only after its last frame.
+        """
         found = Follower(rows, "frame_index")
         position = 0
-        rate = describe_video(path).average_rate
         with contextlib.closing(self._originals.frames(path)) as frames:
-            with VideoWriter(target, rate=rate, crf=self._job.crf) as video:
-                last_written = -1
-                for frame in frames:
-                    told = found.at(frame.index)
-                    if told is not None:
-                        told.refuse_other_size(frame.image)
-                    view = self._viewer.view(told, row.key, frame.index)
-                    boxes = 0
-                    if self._viewer.wants(view):
-                        if frame.index != last_written + 1:
-                            video.cut()
-                        last_written = frame.index
-                        picture = self._painter.paint(frame.image, view, _captions(frame, view))
-                        video.write(picture, frame.timestamp_us)
-                        row = row.with_frame(picture, view.shown, view.truth)
-                        boxes = len(view.shown or ())
-                    step = max(0, (frame.byte_position or 0) - position)
-                    position += step
-                    watch.advance({"frames": 1, "boxes": boxes}, step)
-                found.refuse_rest("frame", "video")
-        return row
+            for frame in frames:
+                told = found.at(frame.index)
+                if told is not None:
+                    told.refuse_other_size(frame.image)
+                step = max(0, (frame.byte_position or 0) - position)
+                position += step
+                yield frame, self._viewer.view(told, key, frame.index), step
+            found.refuse_rest("frame", "video")
 
 
 def _captions(frame: VideoFrame, view: View) -> list[str]:
