@@ -214,13 +214,7 @@ class _Encoding:
 
     def mux(self, packet: "Packet | None", tell: Callable[[str], None]) -> None:
         """Encode and write a packet; None: what was held back."""
-        frames: list[AudioFrame] = []
-        try:
-            frames = [] if packet is None else packet.decode()
-        except av.FFmpegError as error:
-            if isinstance(error, MemoryError):
-                raise
-            tell(f"The sound is damaged: {sentence_end(str(error.strerror))}")
+        frames = [] if packet is None else _decoded(packet, tell)
         if packet is not None:
             self._follows = self.time_of(packet) + (packet.duration or 0) * self._unit
         for frame in frames:
@@ -263,3 +257,21 @@ class _Encoding:
                 return
             if isinstance(frame, AudioFrame):
                 yield frame
+
+
+def _decoded(packet: Packet, tell: Callable[[str], None]) -> list[AudioFrame]:
+    """What a packet holds: nothing, and a word about it, if it is damaged."""
+    frames: list[AudioFrame] = []
+    failure: str | None = None
+    with av.logging.Capture() as log:
+        try:
+            frames = packet.decode()
+        except av.FFmpegError as error:
+            if isinstance(error, MemoryError):
+                raise
+            failure = str(error.strerror)
+    # Many decoders only complain of damage in ffmpeg's log, and put silence in its place.
+    complaint = next((line for level, _, line in log if level <= av.logging.ERROR), failure)
+    if complaint is not None:
+        tell(f"The sound is damaged: {sentence_end(complaint)}")
+    return frames

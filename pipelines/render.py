@@ -32,6 +32,9 @@ LAYOUTS = ("overlay", "side_by_side")
 
 COLOUR_BY = ("class", "verdict")
 
+UNSAMPLED = ("hold", "skip", "plain")
+"""Frames of which there is no row: with what was found in the frame before, not at all, without detections."""
+
 ONLY = ("all", "detections", "errors")
 """What is rendered: everything; that in which something is shown; that with a wrong detection or a missed object."""
 
@@ -65,6 +68,8 @@ class RenderJob:
         sample: how many pictures and videos are rendered, chosen by their keys; None: all.
         seed: of the sample.
         max_side: the most pixels in width or height of what is drawn on; None: those of the original.
+        unsampled: one of `UNSAMPLED`.
+        audio: whether videos keep their sound.
         crf: quality of videos: libx264's constant rate factor.
         originals: folder in which the originals lie by their keys; None: where the detections say.
         ground_truth: what `open_all_ground_truth` takes; empty: only detections are drawn.
@@ -83,6 +88,8 @@ class RenderJob:
     sample: int | None = None
     seed: int = 0
     max_side: int | None = None
+    unsampled: str = "hold"
+    audio: bool = True
     crf: int = 20
     originals: str | None = None
     ground_truth: tuple[str, ...] = ()
@@ -108,6 +115,8 @@ class RenderJob:
             "--only": self.only if self.only != "all" else None,
             "--iou": f"{self.iou:g}" if self.needs_verdicts else None,
             "--sample": f"{self.sample} of seed {self.seed}" if self.sample is not None else None,
+            "--unsampled": self.unsampled if self.unsampled != "hold" else None,
+            "--audio": None if self.audio else "off",
             "--max_side": str(self.max_side) if self.max_side is not None else None,
         }
         return {

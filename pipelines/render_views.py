@@ -37,6 +37,7 @@ class View(NamedTuple):
         has_failed: whether somebody has looked in vain.
         numbers: int64 (N,), the places of `shown` in the row's list of detections.
         hidden: float32 (K, 4), boxes of what is to be made unrecognisable; None for nothing.
+        held_from: the number of the frame in which `shown` was found, if it is not this one.
     """
 
     shown: Detections | None
@@ -45,6 +46,7 @@ class View(NamedTuple):
     has_failed: bool = False
     numbers: npt.NDArray[np.int64] = _NO_NUMBERS
     hidden: npt.NDArray[np.float32] | None = None
+    held_from: int | None = None
 
     @property
     def has_errors(self) -> bool:
@@ -76,16 +78,33 @@ class Viewer:
 
     def view(self, found: DetectionRow | None, key: str, frame_index: int) -> View:
         """What is to be seen in a frame, of which `found` is the row."""
-        shown, numbers = None, _NO_NUMBERS
-        if found is not None and found.detections is not None:
-            passed = self._limits.passed(found.detections)
-            shown, numbers = found.detections.where(passed), np.flatnonzero(passed)
+        shown, numbers = self._shown(found)
         truth = self._truth.at(key, frame_index) if self._truth is not None else None
         verdicts = None
         if self._job.needs_verdicts and found is not None and shown is not None and truth is not None:
             verdicts = self._verdicts(found, shown, truth)
         has_failed = found is not None and shown is None
         return View(shown, truth, verdicts, has_failed, numbers, self._hidden(shown, truth))
+
+    def held_view(self, before: DetectionRow, after: DetectionRow | None, key: str, frame_index: int) -> View:
+        """What is to be seen in a frame that nobody has looked at: what was found in the one before, without verdicts.
+
+        Hidden is also what is found afterwards: things move.
+        """
+        shown, numbers = self._shown(before)
+        truth = self._truth.at(key, frame_index) if self._truth is not None else None
+        hidden = self._hidden(shown, truth)
+        later, _ = self._shown(after)
+        if hidden is not None and later is not None:
+            hidden = np.concatenate([hidden, later.boxes[np.isin(later.classes, self._hidden_classes)]])
+        return View(shown, truth, None, False, numbers, hidden, before.frame_index)
+
+    def _shown(self, found: DetectionRow | None) -> tuple[Detections | None, npt.NDArray[np.int64]]:
+        """The detections of a row that are shown, and their places in it."""
+        if found is None or found.detections is None:
+            return None, _NO_NUMBERS
+        passed = self._limits.passed(found.detections)
+        return found.detections.where(passed), np.flatnonzero(passed)
 
     def _hidden(self, shown: Detections | None, truth: GroundTruth | None) -> npt.NDArray[np.float32] | None:
         """What --blur hides: all that was found or annotated of its classes; where nobody has looked, everything."""

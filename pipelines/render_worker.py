@@ -148,7 +148,7 @@ class RenderWorker:
         with self._originals.local(piece) as path, _naming_neither(path):
             for frame, view, step in self._videos.frames(row.key, self._rows_of(piece), path):
                 made = 0
-                if self._viewer.wants(view):
+                if view.held_from is None and self._viewer.wants(view):
                     for crop in crops.write(row, row.file, frame.image, view, frame.index):
                         ended.add(crop)
                         made += 1
