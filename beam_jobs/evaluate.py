@@ -73,6 +73,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")  # what Beam logs below is no news
     try:
+        evaluate_options.check(args, _parser())
+        if args.watch:
+            from beam_jobs.evaluate_watch import watch_exports
+
+            return watch_exports(args, lambda one: _run(one, beam_options))
         faults = _run(args, beam_options)
     except UsageError as error:
         return _ended(f"error: {error}", 2)
@@ -112,6 +117,13 @@ def _parser() -> argparse.ArgumentParser:
         type=options.path,
         metavar="MODEL",
         help="an exported detector, as for boxbeam infer: it is run on the images of the ground truth first",
+    )
+    what.add_argument(
+        "--watch",
+        type=options.path,
+        metavar="DIR",
+        help="a folder into which a training loop exports: every export with a step in its name (export_1200/, 1200/,"
+        " model-1200.pb) is evaluated as with --model, in order, for as long as new ones come",
     )
     group.add_argument(
         "--ground_truth",
@@ -202,6 +214,7 @@ def _parser() -> argparse.ArgumentParser:
         help="only metrics.json: no page, curves, confusions, kinds of errors, slices",
     )
     evaluate_options.add_model_options(made)
+    evaluate_options.add_watch_options(made)
     return made
 
 
@@ -236,7 +249,6 @@ def _metrics(text: str) -> tuple[str, ...]:
 
 def _run(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str]:
     """Evaluate as the command line says; returns what is below --fail_under."""
-    evaluate_options.check(args, _parser())
     if args.model:
         from beam_jobs.evaluate_model import detect
 
