@@ -133,6 +133,10 @@ def _parser() -> argparse.ArgumentParser:
         default="fail",
         help="classes that --label_map lacks: refuse to start, or skip such objects (default: fail)",
     )
+    group.add_argument(
+        "--masks", action="store_true", help="COCO: store polygons and run lengths as PNG masks of each object"
+    )
+    group.add_argument("--keypoints", action="store_true", help="COCO: store keypoints")
     options.add_common(made)
     return made
 
@@ -204,6 +208,8 @@ def _job(args: argparse.Namespace) -> Any:
         label_map=read_label_map(args.label_map) if args.label_map else None,
         boxes=args.boxes,
         unknown_label=args.unknown_label,
+        masks=args.masks,
+        keypoints=args.keypoints,
         input_splits=args.input_splits,
     )
 

@@ -138,22 +138,16 @@ def _add_sampling(made: argparse.ArgumentParser) -> None:
 
 
 def _job(args: argparse.Namespace) -> Any:
-    from od_core.errors import ModelError
     from od_core.label_map import read_label_map
-    from od_core.model import find_model
     from od_core.model_tensors import ModelTensors
     from od_core.video_sampling import Sampling
     from pipelines.infer import InferJob
 
     sampling = Sampling(args.fps, args.every, args.keyframes, args.start, args.end)
     tensors = ModelTensors.of_text(args.input_tensor, args.output_tensors, args.box_format, args.first_class_id)
-    files = find_model(args.model)
-    try:
-        digest = files.digest()
-    except OSError as error:
-        raise ModelError(f"{error.filename or files.path}: the model cannot be read ({error.strerror})") from error
+    path, digest = find_model(args.model)
     return InferJob(
-        model=files.path,
+        model=path,
         model_sha256=digest,
         label_map=read_label_map(args.label_map),
         min_score=args.min_score,
@@ -162,6 +156,22 @@ def _job(args: argparse.Namespace) -> Any:
         sampling=sampling,
         tensors=tensors,
     )
+
+
+def find_model(model: str) -> tuple[str, str]:
+    """The path of an export as `InferJob` takes it, and the digest of its bytes.
+
+    Raises:
+        ModelError: no model is there, or it cannot be read.
+    """
+    from od_core import model as models
+    from od_core.errors import ModelError
+
+    files = models.find_model(model)
+    try:
+        return files.path, files.digest()
+    except OSError as error:
+        raise ModelError(f"{error.filename or files.path}: the model cannot be read ({error.strerror})") from error
 
 
 if __name__ == "__main__":

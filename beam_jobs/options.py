@@ -219,6 +219,14 @@ def ratio(text: str) -> float:
     return number
 
 
+def iou(text: str) -> float:
+    """An argparse type: an overlap that can be demanded of a detection."""
+    number = ratio(text)
+    if number <= 0.1:  # od_core.metrics.verdicts.BACKGROUND_IOU, which is not imported for --help
+        raise argparse.ArgumentTypeError(f"must be above 0.1 and at most 1, got {text!r}")
+    return number
+
+
 def finite_float(text: str) -> float:
     """An argparse type: a finite number."""
     try:

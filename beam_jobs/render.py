@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from pipelines.executor import Work
 
 _BEST_CRF, _WORST_CRF = 1, 51
+_MIN_SCORE = 0.5
+_SMALLEST_SIDE = 64
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,6 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, beam_options = options.parse(made, argv)
     if args.layout == "side_by_side" and args.ground_truth is None:
         made.error("--layout side_by_side shows ground truth beside detections; give it with --ground_truth")
+    for option, value in (("only", "errors"), ("colour_by", "verdict")):
+        if getattr(args, option) == value and args.ground_truth is None:
+            made.error(f"--{option} {value} compares detections with ground truth; give it with --ground_truth")
     from beam_jobs.launch import launch
 
     # All that is read, so that launch() sees whether it lies on another file system.
@@ -101,11 +106,45 @@ def _parser() -> argparse.ArgumentParser:
         help="all boxes on one picture, or ground truth beside detections (default: side_by_side with --ground_truth)",
     )
     group.add_argument(
+        "--colour_by",
+        choices=("class", "verdict"),
+        default="class",
+        help="verdict: true positives, false positives, missed objects and what is ignored, told by the ground truth"
+        " (default: class)",
+    )
+    group.add_argument(
         "--min_score",
-        type=options.ratio,
+        type=_scores,
+        default=(_MIN_SCORE, ()),
+        metavar="S[,CLASS=S...]",
+        help="leave out detections below, for some classes below another score: 0.5,person=0.7 (default: 0.5)",
+    )
+    group.add_argument(
+        "--only",
+        choices=("all", "detections", "errors"),
+        default="all",
+        help="which pictures, and which frames of videos: all; detections: in which something is drawn; errors: with a"
+        " wrong detection or a missed object (default: all)",
+    )
+    group.add_argument(
+        "--iou",
+        type=options.iou,
         default=0.5,
-        metavar="S",
-        help="leave out detections below (default: 0.5)",
+        metavar="X",
+        help="least overlap (intersection over union) of a detection that counts as right (default: 0.5)",
+    )
+    group.add_argument(
+        "--sample",
+        type=options.positive_int,
+        metavar="N",
+        help="render N pictures and videos, chosen by their names; of these, --only leaves some out",
+    )
+    group.add_argument("--seed", type=_seed, default=0, metavar="N", help="another seed, another --sample (default: 0)")
+    group.add_argument(
+        "--max_side",
+        type=_side,
+        metavar="PIXELS",
+        help="make larger originals smaller, to at most so many pixels in width and height",
     )
     group.add_argument(
         "--crf",
@@ -125,12 +164,53 @@ def _crf(text: str) -> int:
     return int(text)
 
 
+def _scores(text: str) -> tuple[float, tuple[tuple[str, float], ...]]:
+    """An argparse type: a score for all classes, scores for some, or both; commas between them."""
+    default: float | None = None
+    by_class: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, score = part.rpartition("=")
+        name = name.strip()
+        if equals and name and name not in by_class:
+            by_class[name] = options.ratio(score)
+        elif equals:
+            raise argparse.ArgumentTypeError(f"must name each class once, as in 0.5,person=0.7, got {text!r}")
+        elif default is not None:
+            raise argparse.ArgumentTypeError(f"must be one score, and others as CLASS=SCORE, got {text!r}")
+        else:
+            default = options.ratio(part)
+    return _MIN_SCORE if default is None else default, tuple(sorted(by_class.items()))
+
+
+def _seed(text: str) -> int:
+    """An argparse type: any whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}") from None
+
+
+def _side(text: str) -> int:
+    """An argparse type: the side of a picture on which something can be seen."""
+    side = options.positive_int(text)
+    if side < _SMALLEST_SIDE:
+        raise argparse.ArgumentTypeError(f"must be at least {_SMALLEST_SIDE}, got {text!r}")
+    return side
+
+
 def _job(args: argparse.Namespace) -> Any:
     from pipelines.render import RenderJob
 
     return RenderJob(
         layout=args.layout or ("overlay" if args.ground_truth is None else "side_by_side"),
-        min_score=args.min_score,
+        colour_by=args.colour_by,
+        min_score=args.min_score[0],
+        class_scores=args.min_score[1],
+        only=args.only,
+        iou=args.iou,
+        sample=args.sample,
+        seed=args.seed,
+        max_side=args.max_side,
         crf=args.crf,
         originals=None if args.originals is None else options.absolute(args.originals),
         ground_truth=tuple(options.absolute(path) for path in args.ground_truth or ()),

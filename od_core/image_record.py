@@ -4,13 +4,15 @@ import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from od_core import boxes, examples
 from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject
+from od_core.annotations.shapes import Mask
 from od_core.errors import ImageError
-from od_core.images import decode_image, encode_jpeg, encode_png, read_header
+from od_core.images import decode_image, encode_jpeg, encode_png, read_header, upright_pixels
 
 # What TensorFlow's decode_image gives as one picture with the right colours. A GIF or WebP is a stack of frames to it,
 # a BMP's palette is lost, a TIFF unknown: these are stored as PNG, whose pixels are the same.
@@ -67,8 +69,23 @@ def stored_image(encoded: bytes) -> StoredImage:
     return StoredImage(encoded, format, width, height, header.orientation, header.format)
 
 
-def upright_objects(annotated: AnnotatedImage, image: StoredImage) -> tuple[tuple[AnnotatedObject, ...], int, int]:
-    """The objects in pixels of the upright image as its annotation sees it, and that width and height.
+class Placed(NamedTuple):
+    """Objects as they lie in the stored image.
+
+    Attributes:
+        objects: boxes in pixels of an image of this width and height.
+        width, height: of the stored image, or of one of its shape that the annotation speaks of.
+        turn: how the annotation had to be turned, as an EXIF orientation: 1 for not at all.
+    """
+
+    objects: tuple[AnnotatedObject, ...]
+    width: int
+    height: int
+    turn: int = 1
+
+
+def placed_objects(annotated: AnnotatedImage, image: StoredImage) -> Placed:
+    """The objects in the stored image, which is upright.
 
     An annotation speaks of the image as it is stored if it has the stored size (or shape) and not the upright one; else
     of the upright image. It may also give another size than the file has: the image was scaled since. Areas of objects
@@ -78,12 +95,12 @@ def upright_objects(annotated: AnnotatedImage, image: StoredImage) -> tuple[tupl
         ImageError: the sizes do not even have the same shape: it is another image.
     """
     width, height = annotated.width or image.width, annotated.height or image.height
-    objects = annotated.objects
+    objects, turn = annotated.objects, 1
     if image.orientation >= 5 and _is_of_stored(width, height, image):
         objects = tuple(
             item._replace(box_px=_turned(item.box_px, width, height, image.orientation)) for item in objects
         )
-        width, height = height, width
+        width, height, turn = height, width, image.orientation
     if not _same_shape(width, height, image.width, image.height):
         raise ImageError(
             f"the annotation is of a {width} x {height} image,"
@@ -92,7 +109,29 @@ def upright_objects(annotated: AnnotatedImage, image: StoredImage) -> tuple[tupl
     if (width, height) != (image.width, image.height):
         scale = image.width * image.height / (width * height)
         objects = tuple(item if item.area is None else item._replace(area=item.area * scale) for item in objects)
-    return objects, width, height
+    return Placed(objects, width, height, turn)
+
+
+def placed_mask(mask: Mask, placed: Placed, image: StoredImage) -> bytes:
+    """A mask as the annotation has it, as the PNG of a record: of the stored image's size, grey, 0 and 1."""
+    turned = upright_pixels(mask, placed.turn)
+    if turned.shape != (image.height, image.width):
+        turned = cv2.resize(
+            np.ascontiguousarray(turned), (image.width, image.height), interpolation=cv2.INTER_NEAREST_EXACT
+        )
+    return encode_png(turned, _PNG_LEVEL)
+
+
+def placed_keypoints(points: npt.NDArray[np.float64], placed: Placed) -> npt.NDArray[np.float64]:
+    """Keypoints (N, 3), rows [y, x, visibility] in the annotation's pixels, in units of the stored image.
+
+    Those that are not annotated stay what they are, (0, 0) in COCO.
+    """
+    width, height = (placed.height, placed.width) if placed.turn >= 5 else (placed.width, placed.height)
+    corners = boxes.to_normalised(points[:, [0, 1, 0, 1]], height, width)
+    turned = boxes.upright(corners, placed.turn)[:, :2]
+    is_annotated = points[:, 2:] > 0
+    return np.concatenate([np.where(is_annotated, turned, corners[:, :2]), points[:, 2:]], axis=1)
 
 
 def _is_of_stored(width: int, height: int, image: StoredImage) -> bool:
@@ -117,6 +156,25 @@ def _turned(
     return ymin, xmin, ymax, xmax
 
 
+class Shapes(NamedTuple):
+    """Masks and keypoints of a record's objects.
+
+    Attributes:
+        masks: PNG files, see `placed_mask`.
+        has_mask: whether an object has one of its own; else what stands in `masks` is empty.
+        keypoints: float64 (K, 3), see `placed_keypoints`, each with a row for every name.
+        keypoint_names: what they are called.
+    """
+
+    masks: Sequence[bytes] = ()
+    has_mask: Sequence[bool] = ()
+    keypoints: Sequence[npt.NDArray[np.float64]] = ()
+    keypoint_names: Sequence[str] = ()
+
+
+NO_SHAPES = Shapes()
+
+
 def encode_record(
     image: StoredImage,
     *,
@@ -126,6 +184,7 @@ def encode_record(
     class_ids: Sequence[int],
     normalised: npt.ArrayLike,
     with_pose: bool,
+    shapes: Shapes = NO_SHAPES,
 ) -> bytes:
     """The serialized tf.train.Example.
 
@@ -141,6 +200,7 @@ def encode_record(
         class_ids: their label-map ids.
         normalised: (N, 4), their boxes in units of the image.
         with_pose: write `truncated` and `view`, as for Pascal VOC.
+        shapes: masks and keypoints, one of each for every object, or none at all.
     """
     edges = np.asarray(normalised, np.float64).reshape(-1, 4).T
     features: dict[str, examples.FeatureValue] = {
@@ -164,7 +224,23 @@ def encode_record(
     if with_pose:
         features[examples.OBJECT_TRUNCATED] = _flags([item.truncated for item in objects])
         features[examples.OBJECT_VIEW] = [item.view or _VIEW_UNKNOWN for item in objects]
-    return examples.encode_example(features)
+    return examples.encode_example(features | _shape_features(shapes))
+
+
+def _shape_features(shapes: Shapes) -> dict[str, examples.FeatureValue]:
+    features: dict[str, examples.FeatureValue] = {}
+    if shapes.masks:
+        features[examples.OBJECT_MASK] = shapes.masks
+        if not all(shapes.has_mask):
+            features[examples.OBJECT_MASK_WEIGHT] = np.array(shapes.has_mask, np.float64)
+    if shapes.keypoints:
+        points = np.concatenate(shapes.keypoints)
+        features[examples.OBJECT_KEYPOINT_Y] = points[:, 0]
+        features[examples.OBJECT_KEYPOINT_X] = points[:, 1]
+        features[examples.OBJECT_KEYPOINT_VISIBILITY] = points[:, 2].astype(np.int64)
+        features[examples.OBJECT_KEYPOINT_TEXT] = list(shapes.keypoint_names) * len(shapes.keypoints)
+        features[examples.OBJECT_KEYPOINT_NUM] = np.array([(one[:, 2] > 0).sum() for one in shapes.keypoints], np.int64)
+    return features
 
 
 def _flags(values: Sequence[bool]) -> npt.NDArray[np.int64]:

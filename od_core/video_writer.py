@@ -135,6 +135,10 @@ class VideoWriter:
         except av.FFmpegError as error:
             raise self._failure(error) from error
 
+    def cut(self) -> None:
+        """Let the next frame follow the last one by the usual distance, whatever their times are."""
+        self._clock.cut()
+
     def close(self) -> None:
         """Finish the file; a second call does nothing.
 
@@ -219,6 +223,10 @@ class _Clock:
         self._steps = collections.deque[int](maxlen=2)  # the last distances: a pause between two frames is not usual
         self._time: int | None = None  # of the frame before, in the file
         self._origin: int | None = None  # the time, as given, that is 0 in the file
+
+    def cut(self) -> None:
+        """The next frame's time says nothing of its distance to the last."""
+        self._origin = None
 
     def next(self, timestamp_us: int | None) -> tuple[int, int]:
         """(time in the file, duration if no later frame tells otherwise) of the next frame."""

@@ -14,6 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from od_core import storage
+from od_core.annotations.annotated import Annotations
+from od_core.annotations.coco import CocoAnnotations
 from od_core.annotations.detect import open_annotations
 from od_core.annotations.image_folder import ImageFolder
 from od_core.annotations.voc import VocAnnotations
@@ -56,6 +58,7 @@ class ConvertJob:
 
     Attributes:
         layout: splits and shards.
+        masks, keypoints: whether records get them.
         input_splits: the split that each input is in, as the command line says; empty where it does not.
         images: the image folder; None for the one that belongs to the annotations by convention.
         format: of the annotations, or "auto".
@@ -70,6 +73,8 @@ class ConvertJob:
     label_map: LabelMap | None = None
     boxes: str = "clip"
     unknown_label: str = "fail"
+    masks: bool = False
+    keypoints: bool = False
     input_splits: tuple[str, ...] = ()
 
     name = "convert"
@@ -101,6 +106,8 @@ class ConvertJob:
             "--label_map": f"sha256:{self.label_map.digest}" if self.label_map else "that of the annotations",
             "--boxes": self.boxes,
             "--unknown_label": self.unknown_label,
+            "--masks": "on" if self.masks else "off",
+            "--keypoints": "on" if self.keypoints else "off",
         }
 
     def check(self, ask: Ask) -> None:
@@ -220,7 +227,8 @@ class ConvertJob:
         found = []
         splits = self.input_splits or (None,) * len(ask.inputs)
         for path, split in zip(ask.inputs, splits, strict=True):
-            one = open_annotations(path, self.format)
+            one = open_annotations(path, self.format, with_excerpts=self.masks or self.keypoints)
+            self._refuse_without_shapes(path, one)
             if isinstance(one, VocAnnotations) and self.layout.splits is None and split is None:
                 one = one.with_own_splits()
             place = self.images or one.images_folder
@@ -232,6 +240,14 @@ class ConvertJob:
                     raise UsageError(f"{place}: no images in there; say with --images DIR where those of {path} lie")
             found.append(AnnotationSet(one, folders[place], split))
         return found
+
+    def _refuse_without_shapes(self, path: str, annotations: Annotations) -> None:
+        if self.masks and not isinstance(annotations, CocoAnnotations):
+            raise UsageError(f"{path}: --masks needs COCO annotations, these are {annotations.format}; leave it out")
+        if self.keypoints and not (isinstance(annotations, CocoAnnotations) and annotations.keypoints):
+            raise UsageError(
+                f"{path}: no category lists keypoints, as COCO's person_keypoints files do; leave --keypoints out"
+            )
 
     def _refuse_unknown_labels(self, plan: ConvertPlan) -> None:
         label_map = plan.header.label_map

@@ -18,6 +18,10 @@ OBJECT_IN_NO_SPLIT = "objects_of_images_in_no_split"
 OBJECT_OF_REJECTED_IMAGE = "objects_of_rejected_images"
 
 
+MASK_MISSING = "masks_missing"
+KEYPOINTS_MISSING = "keypoints_missing"
+
+
 class Reason(NamedTuple):
     """What a kind of remark is about and what came of it, in words.
 
@@ -43,6 +47,8 @@ REASONS = {
     IMAGE_IN_NO_SPLIT: Reason("images", "rejected", "in none of the splits that are given"),
     "images_turned_upright": Reason("images", "written", "turned upright by their EXIF orientation, encoded anew"),
     "images_stored_as_png": Reason("images", "written", "neither JPEG nor PNG, stored as PNG"),
+    MASK_MISSING: Reason("boxes", "written", "without a mask, which has the weight 0"),
+    KEYPOINTS_MISSING: Reason("boxes", "written", "without their keypoints"),
     "boxes_clipped": Reason("boxes", "clipped", "over the border of the image"),
     "over_border_boxes_dropped": Reason("boxes", "dropped", "over the border of the image"),
     "empty_boxes_dropped": Reason("boxes", "dropped", "no wider or no higher than nothing"),

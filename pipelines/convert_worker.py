@@ -11,12 +11,13 @@ from od_core.annotations.annotated import AnnotatedObject
 from od_core.box_policy import KeptObjects, Remark, apply_policy
 from od_core.errors import AnnotationError, InputError
 from od_core.ground_truth import GroundTruth
-from od_core.image_record import StoredImage, encode_record, stored_image, upright_objects
+from od_core.image_record import Placed, StoredImage, encode_record, placed_objects, stored_image
 from od_core.record_index import RecordPlace, record_index_table
 from od_core.records import write_record
 from od_core.schemas import FrameError, FrameRow
 from pipelines import convert_remarks
 from pipelines.convert_plan import PlannedImage, ShardPlans
+from pipelines.convert_shapes import ShapeReader
 from pipelines.convert_shards import ShardFile, note_shard, plan_path, shards_folder, split_of
 from pipelines.items import Item, Outcome, Piece
 from pipelines.job import Watch
@@ -46,6 +47,7 @@ class ConvertWorker:
         self._plans = ShardPlans(plan_path(output))
         self._label_map = self._plans.header.label_map
         self._labels = self._label_map.labels if self._label_map else {}
+        self._shapes = ShapeReader(masks=job.masks, keypoints=self._plans.header.keypoints if job.keypoints else {})
 
     @property
     def provenance(self) -> Mapping[str, object]:
@@ -86,8 +88,9 @@ class ConvertWorker:
         self._index(item, rows, written)
 
     def close(self) -> None:
-        """Close the plan."""
+        """Close the plan and the annotations."""
         self._plans.close()
+        self._shapes.close()
 
     def _index(self, item: Item, rows: RowWriter, written: Mapping[str, _Written]) -> None:
         for start in range(0, len(item.pieces), _INDEX_ROWS_PER_TABLE):
@@ -107,35 +110,33 @@ class ConvertWorker:
             reason = convert_remarks.IMAGE_DAMAGED
             image = stored_image(encoded)
             reason = convert_remarks.IMAGE_OF_ANOTHER_SIZE
-            objects, width, height = upright_objects(planned.annotated, image)
+            placed = placed_objects(planned.annotated, image)
             reason = convert_remarks.IMAGE_WITH_REFUSED_BOXES
-            kept = self._kept(planned, objects, width, height)
+            kept = self._kept(planned, placed)
+            reason = convert_remarks.IMAGE_NOT_READABLE
+            return self._record(planned, image, placed, kept, shard)
         except InputError as error:
             return self._failed(planned, shard, frame_error(error), reason), None
-        return self._record(planned, image, kept, (width, height), shard)
 
-    def _kept(
-        self, planned: PlannedImage, objects: tuple[AnnotatedObject, ...], width: int, height: int
-    ) -> KeptObjects:
+    def _kept(self, planned: PlannedImage, placed: Placed) -> KeptObjects:
         try:
-            return apply_policy(objects, width, height, self._job.boxes)
+            return apply_policy(placed.objects, placed.width, placed.height, self._job.boxes)
         except AnnotationError as error:
             raise AnnotationError(f"{planned.annotated.place}: {error}") from error
 
     def _record(
-        self, planned: PlannedImage, image: StoredImage, kept: KeptObjects, size: tuple[int, int], shard: str
+        self, planned: PlannedImage, image: StoredImage, placed: Placed, kept: KeptObjects, shard: str
     ) -> tuple[_Written, bytes]:
-        """`size`: width and height that the boxes are in."""
         annotated = planned.annotated
-        width, height = size
         objects, unknown = self._known(kept.objects)
         ids = [self._id_of(item) for item in objects]
+        shapes, shape_remarks = self._shapes.of(annotated, objects, placed, image)
         remarks = (
             *_changes(image),
             *(Remark(convert_remarks.OBJECT_NOT_USABLE, text) for text in planned.lost_objects),
-            *(Remark(kind, f"{annotated.place}: {text}") for kind, text in (*kept.remarks, *unknown)),
+            *(Remark(kind, f"{annotated.place}: {text}") for kind, text in (*kept.remarks, *unknown, *shape_remarks)),
         )
-        normalised = boxes.to_normalised([item.box_px for item in objects], height, width)
+        normalised = boxes.to_normalised([item.box_px for item in objects], placed.height, placed.width)
         source_id = annotated.source_id or annotated.name
         payload = encode_record(
             image,
@@ -145,6 +146,7 @@ class ConvertWorker:
             class_ids=ids,
             normalised=normalised,
             with_pose=self._plans.header.format == "voc",
+            shapes=shapes,
         )
         areas = [math.nan if item.area is None else item.area for item in objects]
         truth = GroundTruth.of(

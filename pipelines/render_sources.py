@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,10 +25,15 @@ from od_core.storage import FileInfo
 from pipelines.dataset import MANIFEST, Dataset, Manifest
 from pipelines.items import Ask, Outcome, Source
 from pipelines.parts import OPTIONS, read_footer
+from pipelines.render_classes import refuse_unknown
 from pipelines.render_names import file_of
 from pipelines.render_rows import RowSpan, write_spans
+from pipelines.render_sample import Sample
 from pipelines.render_truth import TruthOfDetections
 from pipelines.sources import Found
+
+if TYPE_CHECKING:
+    from pipelines.render import RenderJob
 
 _ROWS_AT_ONCE = 1 << 16
 _REMOTE_LOOKS = 32
@@ -65,27 +70,31 @@ class _Input:
     frame_keys: list[str] = dataclasses.field(default_factory=list)
 
 
-def check_inputs(ask: Ask, originals: str | None, ground_truth: Sequence[str]) -> None:
+def check_inputs(ask: Ask, job: "RenderJob") -> None:
     """Refuse what can be seen at once.
 
     Raises:
-        UsageError: not a finished detections dataset; an output in it; a folder or file that is not there.
+        UsageError: not a finished detections dataset; an output in it; a folder or file that is not there; a class that
+            the detections do not have.
     """
-    _open_detections(ask.inputs[0])
+    detections = _open_detections(ask.inputs[0])
     _refuse_output_in(ask)
+    for option, name in job.named_classes:
+        refuse_unknown(option, name, detections.labels)
+    originals = job.originals
     if originals is not None and not storage.is_folder(originals):
         raise (
             no_such_path(originals)
             if storage.stat(originals) is None
             else UsageError(f"{originals}: a file; --originals is the folder in which the originals lie")
         )
-    for path in ground_truth:
+    for path in job.ground_truth:
         if storage.stat(path) is None and not storage.is_folder(path):
             raise no_such_path(path)
 
 
-def find_inputs(ask: Ask, originals: str | None, ground_truth: Sequence[str]) -> Found:
-    """Every input of the detections, sorted by key; see Job.find.
+def find_inputs(ask: Ask, job: "RenderJob") -> Found:
+    """Every input of the detections that is in the sample, sorted by key; see Job.find.
 
     A source's version tells of its original, its rows and its annotations: if one of them changes, it is rendered anew.
 
@@ -93,24 +102,38 @@ def find_inputs(ask: Ask, originals: str | None, ground_truth: Sequence[str]) ->
         UsageError: as `check_inputs`; no original is there; ground truth of other images; pictures that would replace
             files of somebody else, or each other.
     """
-    check_inputs(ask, originals, ground_truth)
+    check_inputs(ask, job)
     detections = _open_detections(ask.inputs[0])
-    inputs = _read_inputs(detections, with_keys=bool(ground_truth))
+    inputs = _read_inputs(detections, with_keys=bool(job.ground_truth or job.sample))
     _refuse_equal_files(inputs)
-    places = _find_originals(inputs, originals)
+    keys = {key for one in inputs for key in one.frame_keys}
+    sample = None
+    if job.sample is not None:
+        sample = Sample.of((key for one in inputs for key in one.frame_keys), job.sample, job.seed)
+        inputs = _sampled(inputs, sample)
+    places = _find_originals(inputs, job.originals)
     _refuse_foreign_files(ask.output, inputs, places)
     truth = None
-    if ground_truth:
-        keys = {key for one in inputs for key in one.frame_keys}
-        truth = TruthOfDetections(open_all_ground_truth(ground_truth), detections.labels, keys)
-    sources = [_source(one, info, truth) for one, info in zip(inputs, places, strict=True)]
+    if job.ground_truth:
+        truth = TruthOfDetections(open_all_ground_truth(job.ground_truth), detections.labels, keys)
+    is_judged = job.needs_verdicts
+    sources = [_source(one, info, truth, sample, is_judged) for one, info in zip(inputs, places, strict=True)]
 
     def prepare(output: str) -> None:
         write_spans(output, ((one.key, span) for one in inputs for span, _ in one.spans))
         if truth is not None:
             truth.write(output)
+        if sample is not None:
+            sample.write(output)
 
     return Found(sources, {}, prepare)
+
+
+def _sampled(inputs: Iterable[_Input], sample: Sample) -> list[_Input]:
+    """The inputs of which something is in the sample; of records, the keys of those that are."""
+    for one in inputs:
+        one.frame_keys = [key for key in one.frame_keys if sample.takes(key)]
+    return [one for one in inputs if one.frame_keys]
 
 
 def is_compressed(source: Source) -> bool:
@@ -265,8 +288,15 @@ def _unescaped(match: re.Match[str]) -> str:
     return bytes([int(match[1], 16)]).decode("utf-8", "surrogateescape")
 
 
-def _source(one: _Input, info: FileInfo, truth: TruthOfDetections | None) -> Source:
-    told = [info.mtime_ms, *(identity for _, identity in one.spans), truth and truth.digest(one.frame_keys)]
+def _source(
+    one: _Input, info: FileInfo, truth: TruthOfDetections | None, sample: Sample | None, is_judged: bool
+) -> Source:
+    told: list[object] = [info.mtime_ms, *(identity for _, identity in one.spans)]
+    told.append(truth and truth.digest(one.frame_keys))
+    if truth is not None and is_judged:
+        told.append(sorted(truth.known_classes))
+    if sample is not None:
+        told.append(one.frame_keys)
     digest = hashlib.sha256(json.dumps(told).encode()).digest()
     return Source(one.key, info.path, one.kind, max(0, info.size), int.from_bytes(digest[:8]) >> 1)
 

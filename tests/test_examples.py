@@ -60,6 +60,12 @@ def test_read_detections_counts_labels(place: pathlib.Path) -> None:
     assert sum(int(count) for count, _ in printed) > 20
 
 
+def test_loop_over_detections_names_what_is_in_every_image(place: pathlib.Path) -> None:
+    printed = dict(line.split(": ") for line in run("loop_over_detections", place / "found"))
+    assert sorted(printed) == [f"JPEGImages/harbour_{number:03d}.jpg" for number in range(6)]
+    assert all("buoy" in labels for labels in printed.values())
+
+
 def test_read_records(place: pathlib.Path) -> None:
     first, *objects, last = run("read_records", place / "records", "harbour_003.jpg")
     header = read_header((place / "scene/JPEGImages/harbour_003.jpg").read_bytes())

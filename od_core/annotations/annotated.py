@@ -19,6 +19,14 @@ MAX_PIXEL = 2**31 - 1
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
+class Excerpt(NamedTuple):
+    """Where in its annotation file an object is written in full: byte offset, length, and CRC-32 of those bytes."""
+
+    offset: int
+    length: int
+    crc32: int
+
+
 class AnnotatedObject(NamedTuple):
     """One object as annotated.
 
@@ -31,6 +39,7 @@ class AnnotatedObject(NamedTuple):
         is_crowd, difficult, group_of, truncated: as annotated; False where it does not say.
         view: from which side it is seen (Pascal VOC's pose), None where it does not say.
         area: its own area in square pixels, None where it is not known.
+        excerpt: where its mask and keypoints are, if they were asked for.
     """
 
     label: str
@@ -43,6 +52,7 @@ class AnnotatedObject(NamedTuple):
     truncated: bool = False
     view: str | None = None
     area: float | None = None
+    excerpt: Excerpt | None = None
 
 
 class AnnotatedImage(NamedTuple):

@@ -20,13 +20,14 @@ _SAMPLES = 3
 _START_BYTES = 64 * 1024
 
 
-def open_annotations(path: str, format: str = "auto") -> Annotations:
+def open_annotations(path: str, format: str = "auto", *, with_excerpts: bool = False) -> Annotations:
     """The reader for the annotations at a path. A COCO file is read to its end here.
 
     Args:
         path: a Pascal VOC folder, a folder of its XML files, one XML file or a list of them (see `open_voc`), or a
             COCO file.
         format: one of `FORMATS`; "auto" looks at what is there.
+        with_excerpts: note where masks and keypoints are written (COCO).
 
     Raises:
         UsageError: nothing there, nothing of a known format, or a file that as a whole is not what it should be.
@@ -40,7 +41,7 @@ def open_annotations(path: str, format: str = "auto") -> Annotations:
     found = _format_of(path) if format == "auto" else format
     if found == "coco" and storage.stat(path) is None:
         raise UsageError(_no_annotations(path))
-    return read_coco(path) if found == "coco" else open_voc(path)
+    return read_coco(path, with_excerpts=with_excerpts) if found == "coco" else open_voc(path)
 
 
 def _format_of(path: str) -> str:

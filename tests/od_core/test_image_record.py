@@ -8,7 +8,7 @@ from PIL import Image
 from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject
 from od_core.errors import ImageError
 from od_core.examples import parse_ground_truth, parse_image_example
-from od_core.image_record import StoredImage, encode_record, stored_image, upright_objects
+from od_core.image_record import StoredImage, encode_record, placed_objects, stored_image
 from od_core.images import decode_image, read_header
 from od_core.label_map import LabelMap
 from tests.pipelines.made_annotations import features_of, picture
@@ -102,12 +102,13 @@ def test_damaged_files_are_refused(encoded):
 
 @pytest.mark.parametrize("size", [(40, 30), (None, None), (None, 30)])
 def test_boxes_of_an_upright_image_stay(size):
-    assert upright_objects(annotated(*size, CAT), stored(40, 30)) == ((CAT,), 40, 30)
+    assert placed_objects(annotated(*size, CAT), stored(40, 30)) == ((CAT,), 40, 30, 1)
 
 
 def test_an_annotation_of_the_stored_pixels_is_turned_with_them():
     # Orientation 6: stored pixel (x, y) of a 40 x 30 image is shown at (29 - y, x).
-    objects, width, height = upright_objects(annotated(40, 30, CAT), stored(30, 40, orientation=6))
+    objects, width, height, turn = placed_objects(annotated(40, 30, CAT), stored(30, 40, orientation=6))
+    assert turn == 6
     assert (width, height) == (30, 40)
     assert objects[0].box_px == pytest.approx((4, 30 - 13, 24, 30 - 3), abs=1e-9)
 
@@ -119,7 +120,7 @@ def test_a_turned_box_shows_what_it_showed(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     image = stored_image(saved(Image.fromarray(pixels), "PNG", exif=exif))
-    (turned,), _, _ = upright_objects(annotated(40, 30, CAT), image)
+    (turned,), *_ = placed_objects(annotated(40, 30, CAT), image)
     ymin, xmin, ymax, xmax = np.rint(turned.box_px).astype(int)
     seen = decode_image(image.encoded)
     assert not seen[ymin:ymax, xmin:xmax].any()
@@ -128,29 +129,29 @@ def test_a_turned_box_shows_what_it_showed(orientation):
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 def test_an_annotation_of_the_upright_image_stays_upright(orientation):
-    assert upright_objects(annotated(40, 30, CAT), stored(40, 30, orientation)) == ((CAT,), 40, 30)
+    assert placed_objects(annotated(40, 30, CAT), stored(40, 30, orientation)) == ((CAT,), 40, 30, 1)
 
 
 def test_a_scaled_image_is_known_by_its_shape_also_turned():
-    assert upright_objects(annotated(400, 300, CAT), stored(40, 30)) == ((CAT,), 400, 300)
-    (turned,), width, height = upright_objects(annotated(400, 300, CAT), stored(30, 40, orientation=6))
+    assert placed_objects(annotated(400, 300, CAT), stored(40, 30)) == ((CAT,), 400, 300, 1)
+    (turned,), width, height, _ = placed_objects(annotated(400, 300, CAT), stored(30, 40, orientation=6))
     assert (width, height) == (300, 400)
     assert turned.box_px == pytest.approx((4, 300 - 13, 24, 300 - 3), abs=1e-9)
-    assert upright_objects(annotated(500, 333, CAT), stored(1500, 1000))[1:] == (500, 333), "rounded"
+    assert placed_objects(annotated(500, 333, CAT), stored(1500, 1000))[1:3] == (500, 333), "rounded"
 
 
 def test_areas_are_in_pixels_of_the_image():
     with_area = CAT._replace(area=100.0)
-    (scaled, unknown), _, _ = upright_objects(annotated(80, 60, with_area, CAT), stored(40, 30))
+    (scaled, unknown), *_ = placed_objects(annotated(80, 60, with_area, CAT), stored(40, 30))
     assert (scaled.area, unknown.area) == (25.0, None)
-    (turned,), _, _ = upright_objects(annotated(40, 30, with_area), stored(30, 40, orientation=6))
+    (turned,), *_ = placed_objects(annotated(40, 30, with_area), stored(30, 40, orientation=6))
     assert turned.area == 100.0
 
 
 @pytest.mark.parametrize(("size", "orientation"), [((300, 400), 1), ((640, 640), 1), ((640, 640), 6), ((400, 200), 6)])
 def test_another_shape_is_another_image(size, orientation):
     with pytest.raises(ImageError, match=f"annotation is of a {size[0]} x {size[1]} image, the file is 400 x 300"):
-        upright_objects(annotated(*size, CAT), stored(400, 300, orientation))
+        placed_objects(annotated(*size, CAT), stored(400, 300, orientation))
 
 
 # The record
