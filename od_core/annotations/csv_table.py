@@ -255,7 +255,8 @@ class _Reader:
 
     def _add_box(self, row: CsvRow, image: int) -> None:
         label = self._text(row, "class")
-        texts = {edge: self._text(row, edge) or self._text(row, EXTENTS.get(edge, "")) for edge in EDGES}
+        places = self._columns.places
+        texts = {edge: self._text(row, edge if edge in places else EXTENTS.get(edge, "")) for edge in EDGES}
         if not any(texts.values()):
             if label:
                 raise AnnotationError(f"the class is {label!r}, but there is no box; without objects leave both empty")
@@ -264,7 +265,7 @@ class _Reader:
             raise AnnotationError("a box without a class")
         values = {edge: _coordinate(edge, text) for edge, text in texts.items()}
         for edge, extent in EXTENTS.items():
-            if edge not in self._columns.places:
+            if edge not in places:
                 values[edge] += values[edge.replace("max", "min")]
                 if values[edge] > MAX_PIXEL:
                     raise AnnotationError(f"the {extent} is {texts[edge][:40]!r}, more than any image has")

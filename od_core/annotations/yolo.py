@@ -177,7 +177,8 @@ class _Finder:
                 message = (
                     f"it says that images are in {written}, which is not in {storage.printable(self._images_root)}"
                 )
-                faults.append(AnnotationFault(f"{posixpath.basename(origin)}: {split}", message, None, of_object=True))
+                where = f"{posixpath.basename(origin)}: {split}"
+                faults.append(AnnotationFault(where, message, None, of_object=True, objects=0))
                 continue
             found = True
             names: Iterable[str]
@@ -212,8 +213,10 @@ class _Finder:
     def _listed(self, place: str, split: str, faults: list[AnnotationFault]) -> Iterator[str]:
         """The images in a list of them."""
         path = storage.join(self._images_root, place)
-        with storage.open_input(path) as file:
-            text = file.read(1 << 28).decode("utf-8", "backslashreplace")
+        try:
+            text = storage.read_bytes(path).decode("utf-8-sig", "backslashreplace")
+        except OSError as error:
+            raise UsageError(f"{path}: the list of images cannot be read ({error.strerror or error})") from error
         folder = posixpath.dirname(place)
         for number, line in enumerate(text.splitlines(), 1):
             if not line.strip():

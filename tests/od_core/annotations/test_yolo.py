@@ -205,7 +205,7 @@ def test_a_place_that_is_missing_is_told_and_the_others_read(write):
     (fault,) = faults_of(found)
     assert fault.place == "data.yaml: test"
     assert "../test/images" in fault.message
-    assert fault.of_object
+    assert (fault.of_object, fault.lost_objects) == (True, 0)
 
 
 def test_a_label_file_that_is_no_text(write):
