@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from beam_jobs import options
 
+_FOLDERS = ("scene", "model", "records", "detections", "metrics", "pictures")
 _IMAGES, _FRAMES = 40, 250
 _IMAGES_SEED, _VIDEO_SEED = 100, 8  # a cargo ship passes below the bridge
 
@@ -33,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--workers", type=options.positive_int, metavar="N", help="cores to use (default: all)")
     args = made.parse_args(argv)
     folder = pathlib.Path(args.output)
+    strange = sorted(path.name for path in folder.glob("[!.]*") if path.name not in _FOLDERS)
+    if strange:
+        made.error(f"{folder}: holds {strange[0]}, which is not the demo's; choose another --output, or remove it")
     started = time.monotonic()
     try:
         _draw(folder)

@@ -10,7 +10,7 @@ import sys
 
 import av
 
-from benchmarks.child import answer, import_tensorflow, whole
+from benchmarks.child import answer, whole
 
 _SAMPLE_IMAGES, _SAMPLE_FRAMES = 200, 250
 
@@ -30,16 +30,11 @@ def main() -> int:
 
 
 def _sample(folder: pathlib.Path) -> dict[str, object]:
-    """boxbeam's own sample: model/, labels.pbtxt, images/, video.mp4."""
-    from od_core.sample_model import SAMPLE_LABEL_MAP, write_frozen_graph
-    from od_core.sample_scene import write_images, write_video
+    """boxbeam's own sample: JPEGImages/, Annotations/, video.mp4."""
+    from od_core.harbour import sample
 
-    import_tensorflow()
-    (folder / "model").mkdir(parents=True)
-    write_frozen_graph(folder / "model" / "frozen_inference_graph.pb")
-    (folder / "labels.pbtxt").write_text(SAMPLE_LABEL_MAP, encoding="utf-8")
-    write_images(folder / "images", _SAMPLE_IMAGES)
-    write_video(folder / "video.mp4", _SAMPLE_FRAMES)
+    sample.write_images(folder, _SAMPLE_IMAGES)
+    sample.write_video(folder / "video.mp4", _SAMPLE_FRAMES)
     return {}
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory, text_format
+from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory, text_format, unknown_fields
 
 from od_core.errors import RecordError
 from od_core.ground_truth import GroundTruth
@@ -62,6 +62,9 @@ DETECTION_LABEL = "image/detection/label"
 
 UNKNOWN_CLASS = -1
 
+# The number of the field that a SequenceExample has and an Example lacks (tensorflow/core/example/example.proto).
+_FEATURE_LISTS = 2
+
 _OBJECT_LISTS = {
     **dict.fromkeys(OBJECT_BOX, "float_list"),
     OBJECT_AREA: "float_list",
@@ -90,6 +93,30 @@ class ImageExample(NamedTuple):
     width: int | None = None
 
 
+class FeatureUse(NamedTuple):
+    """What a record holds under one key.
+
+    kind: "bytes", "float" or "int64", or "" where the feature has no list at all; values: the length of its list.
+    """
+
+    kind: str
+    values: int
+
+
+def list_features(serialized: bytes) -> dict[str, FeatureUse]:
+    """The features of a serialized tf.train.Example by key, whatever they are.
+
+    Raises:
+        RecordError: not an Example, or a tf.train.SequenceExample, which looks like one with half its features.
+    """
+    features = _features(serialized)
+    kinds = {key: feature.WhichOneof("kind") or "" for key, feature in features.items()}
+    return {
+        key: FeatureUse(kind.removesuffix("_list"), len(getattr(features[key], kind).value) if kind else 0)
+        for key, kind in sorted(kinds.items())
+    }
+
+
 def parse_image_example(serialized: bytes) -> ImageExample:
     """The image in a serialized tf.train.Example.
 
@@ -109,6 +136,16 @@ def parse_image_example(serialized: bytes) -> ImageExample:
     )
     height, width = (_one(features, key, "int64_list") for key in (HEIGHT, WIDTH))
     return ImageExample(encoded, source_id, filename, format or "jpeg", height, width)
+
+
+def parse_sha256(serialized: bytes) -> str:
+    """The SHA-256 of the image as a serialized tf.train.Example notes it, hexadecimal; "" where it does not.
+
+    Raises:
+        RecordError: not an Example, or the feature is not text.
+    """
+    noted: bytes = _one(_features(serialized), SHA256, "bytes_list") or b""
+    return noted.decode(errors="backslashreplace")
 
 
 def parse_ground_truth(serialized: bytes, label_map: LabelMap | None = None) -> GroundTruth:
@@ -198,6 +235,11 @@ def _features(serialized: bytes) -> Mapping[str, Any]:
         example = _Example.FromString(serialized)
     except message.DecodeError as error:
         raise RecordError(f"the record ({len(serialized)} bytes) is not a tf.train.Example: {error}") from error
+    if any(field.field_number == _FEATURE_LISTS for field in unknown_fields.UnknownFieldSet(example)):
+        raise RecordError(
+            "the record is a tf.train.SequenceExample (features of the frames of a sequence), where a tf.train.Example "
+            "of one image is wanted: write an Example for every frame"
+        )
     features: Mapping[str, Any] = example.features.feature
     return features
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from od_core import boxes, examples
-from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject
+from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject, ImageLabel
 from od_core.annotations.shapes import Mask
 from od_core.errors import ImageError
 from od_core.images import encode_png, upright_pixels
@@ -136,6 +136,7 @@ def encode_record(
     normalised: npt.ArrayLike,
     with_pose: bool,
     shapes: Shapes = NO_SHAPES,
+    labels: Sequence[tuple[ImageLabel, int]] = (),
 ) -> bytes:
     """The serialized tf.train.Example.
 
@@ -152,6 +153,7 @@ def encode_record(
         normalised: (N, 4), their boxes in units of the image.
         with_pose: write `truncated` and `view`, as for Pascal VOC.
         shapes: masks and keypoints, one of each for every object, or none at all.
+        labels: classes of the image as a whole, with their label-map ids.
     """
     edges = np.asarray(normalised, np.float64).reshape(-1, 4).T
     features: dict[str, examples.FeatureValue] = {
@@ -175,7 +177,18 @@ def encode_record(
     if with_pose:
         features[examples.OBJECT_TRUNCATED] = _flags([item.truncated for item in objects])
         features[examples.OBJECT_VIEW] = [item.view or _VIEW_UNKNOWN for item in objects]
-    return examples.encode_example(features | _shape_features(shapes))
+    if labels:
+        features[examples.IMAGE_CLASS_TEXT] = [item.label for item, _ in labels]
+        features[examples.IMAGE_CLASS_LABEL] = np.array([class_id for _, class_id in labels], np.int64)
+        features[examples.IMAGE_CLASS_CONFIDENCE] = np.array([item.confidence for item, _ in labels], np.float64)
+    return examples.encode_example(features | _shape_features(shapes) | _own_features(objects))
+
+
+def _own_features(objects: Sequence[AnnotatedObject]) -> dict[str, examples.FeatureValue]:
+    """What a format alone says of its objects, as far as it says it of all of them."""
+    given = [dict(item.features) for item in objects]
+    keys = [key for key in (given[0] if given else ()) if all(key in one for one in given)]
+    return {f"image/object/{key}": [one[key] for one in given] for key in keys}
 
 
 def _shape_features(shapes: Shapes) -> dict[str, examples.FeatureValue]:

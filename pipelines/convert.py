@@ -18,6 +18,7 @@ from od_core.annotations.annotated import Annotations
 from od_core.annotations.coco import CocoAnnotations
 from od_core.annotations.detect import open_annotations
 from od_core.annotations.image_folder import ImageFolder
+from od_core.annotations.reading import ReadingOptions
 from od_core.annotations.voc import VocAnnotations
 from od_core.box_policy import POLICIES
 from od_core.errors import LabelMapError, OutputError, UsageError
@@ -67,6 +68,7 @@ class ConvertJob:
         label_map: the classes; None takes them from the annotations.
         boxes: what to do with boxes outside the image, one of `box_policy.POLICIES`.
         unknown_label: what to do with objects whose class the label map lacks, one of `UNKNOWN_LABEL`.
+        reading: what the annotations do not say themselves.
     """
 
     layout: Layout
@@ -79,6 +81,7 @@ class ConvertJob:
     keypoints: bool = False
     image_rules: ImageRules = DEFAULT_RULES
     input_splits: tuple[str, ...] = ()
+    reading: ReadingOptions = dataclasses.field(default_factory=ReadingOptions)
 
     name = "convert"
     table = "index"
@@ -111,6 +114,7 @@ class ConvertJob:
             "--unknown_label": self.unknown_label,
             "--masks": "on" if self.masks else "off",
             "--keypoints": "on" if self.keypoints else "off",
+            **self.reading.given(),
             "--exif": rules.exif,
             "--max_side": str(rules.max_side or "none"),
             "--jpeg_quality": str(rules.jpeg_quality),
@@ -122,7 +126,7 @@ class ConvertJob:
         """See Job. Opens what is quickly opened; whole files are read in `find`."""
         for path in ask.inputs:
             if storage.stat(path) is None:
-                open_annotations(path, self.format)
+                self._open(path)
         if self.images is not None and not storage.is_folder(self.images):
             raise UsageError(f"{self.images}: no such image folder (--images)")
 
@@ -230,12 +234,18 @@ class ConvertJob:
                 " nobody could tell them from the new ones; choose another --output"
             )
 
+    def _open(self, path: str) -> Annotations:
+        with_excerpts = self.masks or self.keypoints
+        return open_annotations(
+            path, self.format, images=self.images, options=self.reading, with_excerpts=with_excerpts
+        )
+
     def _sets(self, ask: Ask) -> list[AnnotationSet]:
         folders: dict[str, ImageFolder] = {}
         found = []
         splits = self.input_splits or (None,) * len(ask.inputs)
         for path, split in zip(ask.inputs, splits, strict=True):
-            one = open_annotations(path, self.format, with_excerpts=self.masks or self.keypoints)
+            one = self._open(path)
             self._refuse_without_shapes(path, one)
             if isinstance(one, VocAnnotations) and self.layout.splits is None and split is None:
                 one = one.with_own_splits()

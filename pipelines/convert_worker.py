@@ -114,7 +114,7 @@ class ConvertWorker:
             reason = convert_remarks.IMAGE_DAMAGED
             image = stored_image(encoded, self._job.image_rules)
             reason = convert_remarks.IMAGE_OF_ANOTHER_SIZE
-            placed = placed_objects(planned.annotated, image)
+            placed = placed_objects(planned.annotated.in_pixels(image.width, image.height), image)
             reason = convert_remarks.IMAGE_WITH_REFUSED_BOXES
             kept = self._kept(planned, placed)
             reason = convert_remarks.IMAGE_NOT_READABLE
@@ -133,10 +133,13 @@ class ConvertWorker:
     ) -> tuple[_Written, bytes]:
         annotated = planned.annotated
         objects, unknown = self._known(kept.objects)
-        ids = [self._id_of(item) for item in objects]
+        ids = [self._id_of(item.label) for item in objects]
+        labels = [(label, self._id_of(label.label)) for label in annotated.labels]
+        known_labels = [pair for pair in labels if pair[1] >= 0]
         shapes, shape_remarks = self._shapes.of(annotated, objects, placed, image)
         remarks = (
             *_changes(image),
+            *(Remark(note.kind, f"{annotated.place}: {note.text}") for note in annotated.notes),
             *(Remark(convert_remarks.OBJECT_NOT_USABLE, text) for text in planned.lost_objects),
             *(Remark(kind, f"{annotated.place}: {text}") for kind, text in (*kept.remarks, *unknown, *shape_remarks)),
         )
@@ -151,6 +154,7 @@ class ConvertWorker:
             normalised=normalised,
             with_pose=self._plans.header.format == "voc",
             shapes=shapes,
+            labels=known_labels,
         )
         areas = [math.nan if item.area is None else item.area for item in objects]
         truth = GroundTruth.of(
@@ -168,21 +172,23 @@ class ConvertWorker:
         counts = {"images": 1, "boxes": len(objects)}
         if image.changes:
             counts["images_re_encoded"] = 1
+        if labels:
+            counts |= {"image_labels": len(known_labels), "image_labels_skipped": len(labels) - len(known_labels)}
         for remark in remarks:
             counts[remark.kind] = counts.get(remark.kind, 0) + 1
         return _Written(row, place, counts), payload
 
     def _known(self, objects: tuple[AnnotatedObject, ...]) -> tuple[list[AnnotatedObject], list[Remark]]:
-        known = [item for item in objects if self._id_of(item) >= 0]
+        known = [item for item in objects if self._id_of(item.label) >= 0]
         remarks = [
             Remark(convert_remarks.UNKNOWN_LABEL_SKIPPED, f"{item.place}: the label map has no class {item.label!r}")
             for item in objects
-            if self._id_of(item) < 0
+            if self._id_of(item.label) < 0
         ]
         return known, remarks
 
-    def _id_of(self, item: AnnotatedObject) -> int:
-        found = self._label_map.id_of(item.label) if self._label_map else None
+    def _id_of(self, label: str) -> int:
+        found = self._label_map.id_of(label) if self._label_map else None
         return -1 if found is None else found
 
     def _blank(self, planned: PlannedImage) -> FrameRow:

@@ -105,10 +105,18 @@ def leaves(file: pq.ParquetFile, fields: Sequence[str] = _FIELDS) -> list[str]:
     return [".".join(path) for path in paths if len(path) == 4 and path[0] == _LIST and path[3] in fields]
 
 
-def read_columns(group: RowGroup, fields: Sequence[str] = ()) -> pa.Table:
-    """What identifies the rows of a row group, and some fields of their detections; missing frame numbers are kept."""
+def read_columns(group: RowGroup, fields: Sequence[str] = (), more: Sequence[str] = ()) -> pa.Table:
+    """What identifies the rows of a row group, and some fields of their detections; missing frame numbers are kept.
+
+    `more` are further columns; all null where the file lacks them.
+    """
     with opened(group.path) as file:
-        return file.read_row_group(group.number, columns=[*IDENTITY, *leaves(file, fields)])
+        there = [name for name in more if name in file.schema_arrow.names]
+        table = file.read_row_group(group.number, columns=[*IDENTITY, *there, *leaves(file, fields)])
+    for name in more:
+        if name not in there:
+            table = table.append_column(name, pa.nulls(table.num_rows, pa.int64()))
+    return table
 
 
 def read_boxes(group: RowGroup, rows: int) -> Iterator[pa.ListArray]:

@@ -1,6 +1,7 @@
 """Frames to evaluate: the rows of a row group of detections, each with its ground truth."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +11,10 @@ import pyarrow.compute as pc
 from od_core.detections import Detections
 from od_core.errors import StorageError
 from od_core.metrics.frame import EvaluatedFrame
+from od_core.metrics.verdict_rows import FrameOrigin
 from pipelines.evaluate_classes import NO_CLASS, ClassCodes, ClassPair
-from pipelines.evaluate_detections import RowGroup, read_boxes, read_columns
+from pipelines.evaluate_detections import IDENTITY, RowGroup, read_boxes, read_columns
+from pipelines.evaluate_slices import SliceBy, row_slices
 from pipelines.evaluate_truth import EDGES, WorkerTruth
 
 _ROWS = 1000
@@ -31,13 +34,24 @@ class DetectionClasses:
         return np.array([*self._ids, NO_CLASS], np.int32)[codes]
 
 
-def evaluated_frames(group: RowGroup, truth: WorkerTruth, classes: DetectionClasses) -> Iterator[list[EvaluatedFrame]]:
-    """The frames of a row group that the ground truth knows, some at a time.
+class RowFrame(NamedTuple):
+    """A frame to evaluate, and the row of detections that it comes from."""
+
+    frame: EvaluatedFrame
+    origin: FrameOrigin
+
+
+def row_frames(
+    group: RowGroup, truth: WorkerTruth, classes: DetectionClasses, slicing: Sequence[SliceBy] = ()
+) -> Iterator[list[RowFrame]]:
+    """The frames of a row group that the ground truth knows, some at a time, with the slices they belong to.
 
     Raises:
         StorageError: a row that is not what docs/detections-format.md promises.
     """
-    rows = read_columns(group)
+    more = dict.fromkeys(["record_index", *(way.column for way in slicing if way.column)])
+    rows = read_columns(group, more=[name for name in more if name not in IDENTITY])
+    slices = list(row_slices(rows, slicing))
     places = found_places(rows, truth)
     sizes = np.column_stack([rows.column(name).fill_null(0).to_numpy() for name in ("height", "width")])
     start = 0
@@ -45,7 +59,9 @@ def evaluated_frames(group: RowGroup, truth: WorkerTruth, classes: DetectionClas
         part = slice(start, start + len(lists))
         start = part.stop
         try:
-            yield list(_frames(lists, places[part], sizes[part], truth, classes))
+            some = rows.slice(part.start, len(lists))
+            frames = _frames(some, lists, places[part], sizes[part], truth, classes)
+            yield [one._replace(frame=one.frame._replace(slices=slices[part.start + row])) for row, one in frames]
         except ValueError as error:
             raise StorageError(
                 f"{group.path}: rows {part.start} to {part.stop - 1} of row group {group.number}: {error};"
@@ -62,28 +78,35 @@ def found_places(rows: pa.Table, truth: WorkerTruth) -> npt.NDArray[np.int64]:
 
 
 def _frames(
+    rows: pa.Table,
     lists: pa.ListArray,
     places: npt.NDArray[np.int64],
     sizes: npt.NDArray[np.int64],
     truth: WorkerTruth,
     classes: DetectionClasses,
-) -> Iterator[EvaluatedFrame]:
+) -> Iterator[tuple[int, RowFrame]]:
     structs = lists.flatten()
     class_ids = classes.of(structs)
     kept = class_ids != NO_CLASS
     lengths = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     stops = np.concatenate([[0], np.cumsum(lengths)])
+    indices = (np.arange(stops[-1]) - np.repeat(stops[:-1], lengths)).astype(np.int32)[kept]
     stops = np.concatenate([[0], np.cumsum(kept)])[stops]  # as they are when only the kept ones are left
     boxes = np.stack([structs.field(edge).to_numpy(zero_copy_only=False) for edge in EDGES], axis=1)[kept]
     scores = structs.field("score").to_numpy(zero_copy_only=False)[kept]
     class_ids = class_ids[kept]
+    identity = [rows.column(name).combine_chunks() for name in ("key", "frame_index", "record_index")]
     for row in np.flatnonzero(places >= 0).tolist():
         place, part = int(places[row]), slice(stops[row], stops[row + 1])
         height, width = (truth.sizes[place] if truth.sizes[place].all() else sizes[row]).tolist()
-        yield EvaluatedFrame(
+        best_first = np.argsort(-scores[part], kind="stable")
+        frame = EvaluatedFrame(
             truth.names[place].as_py(),
             height,
             width,
             truth.truth_at(place),
-            Detections.best_first(boxes[part], scores[part], class_ids[part]),
+            Detections(boxes[part][best_first], scores[part][best_first], class_ids[part][best_first]),
+            truth.verified_at(place),
         )
+        key, frame_index, record_index = (column[row].as_py() for column in identity)
+        yield row, RowFrame(frame, FrameOrigin(key, frame_index, record_index, indices[part][best_first]))

@@ -15,9 +15,11 @@ from PIL import GifImagePlugin
 from od_core import schemas, storage
 from od_core.images import IMAGE_EXTENSIONS
 from od_core.label_map import LabelMap
+from od_core.model_tensors import API_TENSORS, ModelTensors
 from od_core.records import is_gzip
 from od_core.schemas import FrameError, FrameRow, detections_table
 from od_core.video import VIDEO_EXTENSIONS
+from od_core.video_sampling import EVERY_FRAME, Sampling
 from pipelines import sources
 from pipelines.grouping import ItemLimit, by_limits
 from pipelines.items import Ask, Failure, Item, Piece, Source
@@ -51,6 +53,8 @@ class InferJob:
         min_score: detections below are left out; None for `DEFAULT_MIN_SCORES`.
         max_detections: at most so many are kept of an image, the best; None keeps all.
         batch_size: images per Session.run at most; None leaves it to the worker.
+        sampling: which frames of videos are looked at.
+        tensors: the model's tensors, where they are not named as the API names them.
     """
 
     model: str
@@ -59,6 +63,8 @@ class InferJob:
     min_score: float | None = None
     max_detections: int | None = None
     batch_size: int | None = None
+    sampling: Sampling = EVERY_FRAME
+    tensors: ModelTensors = API_TENSORS
 
     name = "infer"
     table = "detections"
@@ -76,6 +82,8 @@ class InferJob:
             "--min_score": defaults if self.min_score is None else f"{self.min_score:g}",
             "--max_detections": "all" if self.max_detections is None else str(self.max_detections),
             "decoder": JPEG_DECODER,
+            **self.sampling.options,
+            **self.tensors.options,
         }
 
     @property

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
@@ -50,7 +51,7 @@ class InferWorker:
 
     def __init__(self, job: "InferJob", threads: int):
         self._job = job
-        self._detector: Detector = open_detector(job.model)
+        self._detector: Detector = open_detector(job.model, tensors=job.tensors)
         self._threads = threads
         self._decoders = ThreadPoolExecutor(threads, "boxbeam-decode")
         self._models = ThreadPoolExecutor(threads, "boxbeam-model")
@@ -103,7 +104,7 @@ class InferWorker:
             return
         for piece in item.pieces:
             watch.begin(piece)
-            yield from self._video(piece) if piece.source.kind == "video" else self._records(piece)
+            yield from self._video(piece, watch) if piece.source.kind == "video" else self._records(piece)
             yield Frame(_Tag(piece, None), None)
 
     def _image(self, piece: Piece, watch: Watch) -> Frame[_Tag]:
@@ -121,13 +122,16 @@ class InferWorker:
     def _decode(self, encoded: bytes) -> Image:
         return decode_image(encoded, decode_jpeg=self._detector.decode_jpeg)
 
-    def _video(self, piece: Piece) -> Iterator[Frame[_Tag]]:
+    def _video(self, piece: Piece, watch: Watch) -> Iterator[Frame[_Tag]]:
         source = piece.source
         blank = FrameRow(source.key, storage.printable(source.uri), "video")
         position = 0
         try:
             with reading(source.uri), storage.local_copy(source.uri) as path, _naming_no(path):
-                for frame in prefetch(lambda: read_video(path), self._decoders, _FRAMES_AHEAD):
+                frames = functools.partial(
+                    read_video, path, sampling=self._job.sampling, alive=lambda: watch.advance({})
+                )
+                for frame in prefetch(frames, self._decoders, _FRAMES_AHEAD):
                     row = blank._replace(timestamp_us=frame.timestamp_us)
                     if isinstance(frame, VideoDamage):
                         error = FrameError("decode", "VideoError", frame.message, frame.after_index)

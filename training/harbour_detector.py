@@ -17,9 +17,8 @@ from od_core.detections import Detections
 from od_core.ground_truth import GroundTruth
 from od_core.harbour.sample import MODEL, ground_truth, write_label_map
 from od_core.harbour.ships import LABELS
-from od_core.images import decode_image
+from od_core.images import decode_image, encode_jpeg
 from od_core.model import open_detector
-from od_core.sample_scene import jpeg
 from od_core.tensorflow_import import import_tensorflow
 from training.evaluation import evaluate
 from training.loop import train
@@ -113,7 +112,7 @@ def _found(graph: Path, harbours: int) -> Iterator[tuple[GroundTruth, Detections
     detector = open_detector(graph)
     try:
         for view in unseen_views(range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + harbours)):
-            image = decode_image(jpeg(view.image, quality=92))
+            image = decode_image(encode_jpeg(view.image, 92))
             height, width, _ = image.shape
             (found,) = detector.detect(image[None])
             yield ground_truth(view.objects, width, height), found

@@ -84,6 +84,11 @@ class CocoAnnotations:
         shift = int(self._names.get(0, BACKGROUND) != BACKGROUND)
         return LabelMap(tuple(LabelMapItem(id + shift, name) for id, name in self._names.items()))
 
+    @property
+    def category_ids(self) -> Mapping[str, int]:
+        """The file's own ids of its categories, by their names."""
+        return {name: id for id, name in self._names.items()}
+
     @functools.cached_property
     def images_folder(self) -> str | None:
         """The first of the usual places in which one of the first images is found; None if there is none."""

@@ -15,8 +15,8 @@ import av
 from od_core.ground_truth import GroundTruth
 from od_core.harbour.scene import Harbour, HarbourObject
 from od_core.harbour.ships import LABELS
+from od_core.images import encode_jpeg
 from od_core.label_map import LabelMap
-from od_core.sample_scene import jpeg
 from od_core.schemas import FrameRow
 
 MODEL = Path(__file__).with_name("frozen_inference_graph.pb")
@@ -53,7 +53,7 @@ def write_images(
     for number in range(count):
         name = f"harbour_{number:03d}"
         view = Harbour(seed + number, width=width, height=height).view(image_time_s(number))
-        (images / f"{name}.jpg").write_bytes(jpeg(view.image, quality=_JPEG_QUALITY))
+        (images / f"{name}.jpg").write_bytes(encode_jpeg(view.image, _JPEG_QUALITY))
         annotation = voc_annotation(f"{name}.jpg", view.objects, width, height)
         (annotations / f"{name}.xml").write_text(annotation, encoding="utf-8")
 

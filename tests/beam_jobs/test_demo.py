@@ -72,6 +72,13 @@ def test_a_folder_that_holds_another_scene_is_refused_and_left_alone(tmp_path, c
     assert not (tmp_path / "records").exists()
 
 
+def test_a_folder_of_other_things_is_refused_and_left_alone(tmp_path, capsys):
+    (tmp_path / "manifest.json").write_text("mine")
+    said = refusal(capsys, "--output", str(tmp_path))
+    assert f"{tmp_path}: holds manifest.json, which is not the demo's; choose another --output" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+
+
 def test_a_place_that_cannot_be_written_is_refused(tmp_path, capsys):
     (tmp_path / "file").write_text("mine")
     said = refusal(capsys, "--output", str(tmp_path / "file"))

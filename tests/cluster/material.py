@@ -26,9 +26,9 @@ _SIZES = ((96, 64), (64, 96), (120, 80))
 
 _WRITE_MODEL = """\
 import pathlib, sys
-from od_core.sample_model import SAMPLE_LABEL_MAP, write_frozen_graph
+from tests.blocks_model import BLOCKS_LABEL_MAP, write_frozen_graph
 write_frozen_graph(sys.argv[1])
-pathlib.Path(sys.argv[2]).write_text(SAMPLE_LABEL_MAP)
+pathlib.Path(sys.argv[2]).write_text(BLOCKS_LABEL_MAP)
 """
 
 

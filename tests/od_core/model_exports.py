@@ -1,6 +1,6 @@
 """The sample detector in every form in which the TensorFlow Object Detection API exports models, and broken forms.
 
-All exports compute what `od_core.sample_model.find_colours` computes; `colours_in` is the same worked out in numpy.
+All exports compute what `tests.blocks_model.find_colours` computes; `colours_in` is the same worked out in numpy.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import numpy as np
 from od_core.detections import Detections
 from od_core.examples import ENCODED
 from od_core.model import OUTPUTS
-from od_core.sample_model import MIN_PIXELS, STRONG, WEAK, build_sample_graph, decode_all, find_colours
+from tests.blocks_model import MIN_PIXELS, STRONG, WEAK, build_blocks_graph, decode_all, find_colours
 
 COLOURS = {1: (255, 0, 0), 2: (0, 255, 0), 3: (0, 0, 255)}
 
@@ -47,7 +47,7 @@ def colours_in(image: np.ndarray) -> Detections:
 
 def frozen_graph(path: Path, input_kind: str = "image_tensor", batch: int | None = None) -> Path:
     """A TF1 frozen graph; `batch` fixes its batch dimension."""
-    graph_def = build_sample_graph(input_kind)
+    graph_def = build_blocks_graph(input_kind)
     if batch:
         placeholder = next(node for node in graph_def.node if node.op == "Placeholder")
         placeholder.attr["shape"].shape.dim[0].size = batch
@@ -74,7 +74,7 @@ def tf1_saved_model(folder: Path, input_kind: str = "image_tensor") -> Path:
     v1 = tf.compat.v1
     graph = tf.Graph()
     with graph.as_default(), _quiet(), v1.Session(graph=graph) as session:
-        tf.graph_util.import_graph_def(build_sample_graph(input_kind), name="")
+        tf.graph_util.import_graph_def(build_blocks_graph(input_kind), name="")
         tensors = {name: graph.get_tensor_by_name(f"{name}:0") for name in (input_kind, *OUTPUTS)}
         infos = {name: v1.saved_model.build_tensor_info(tensor) for name, tensor in tensors.items()}
         signature = v1.saved_model.build_signature_def(
@@ -109,7 +109,7 @@ def tf2_saved_model(folder: Path, input_kind: str = "image_tensor", batch: int |
             boxes, scores, classes, count = find_colours(tf, images)
             return dict(zip(OUTPUTS, (boxes, scores * self.weight, classes, count), strict=True))
 
-    return _save(folder, Model())
+    return save(folder, Model())
 
 
 def classifier(folder: Path) -> Path:
@@ -121,10 +121,11 @@ def classifier(folder: Path) -> Path:
         def serve(self, images: Any) -> dict[str, Any]:
             return {"output_0": tf.reduce_mean(images, axis=[1, 2])}
 
-    return _save(folder, Model())
+    return save(folder, Model())
 
 
-def _save(folder: Path, model: Any) -> Path:
+def save(folder: Path, model: Any) -> Path:
+    """A SavedModel of `model.serve`."""
     import tensorflow as tf
 
     with _quiet():

@@ -21,7 +21,7 @@ from od_core import tf_session
 from od_core.detections import Detections
 from od_core.errors import DetectError, ImageError, ModelError
 from od_core.model import INPUT_KINDS, OUTPUTS, Detector, ModelFiles, find_model, open_detector
-from od_core.sample_model import build_sample_graph, find_colours
+from tests.blocks_model import build_blocks_graph, find_colours
 from tests.od_core import model_exports
 from tests.od_core.model_exports import colours_in, drawn
 
@@ -375,7 +375,7 @@ def test_finding_and_refusing_needs_no_tensorflow(tmp_path):
     (tmp_path / "empty").mkdir()
     code = (
         "import sys\n"
-        "from od_core import errors, model, tf_session, sample_model\n"
+        "from od_core import errors, model, tf_session\n"
         "try: model.open_detector(sys.argv[1])\n"
         "except errors.ModelError as error: sys.exit('tensorflow' in sys.modules)\n"
         "sys.exit('not refused')"
@@ -502,7 +502,7 @@ def add_unknown_operation(graph_def: Any) -> None:
 
 
 def test_an_unknown_operation_is_named(tmp_path):
-    graph_def = build_sample_graph()
+    graph_def = build_blocks_graph()
     add_unknown_operation(graph_def)
     frozen = write(tmp_path / "m.pb", graph_def.SerializeToString())
     saved = saved_model_of(tmp_path / "saved", lambda m: add_unknown_operation(m.meta_graphs[0].graph_def))

@@ -16,7 +16,6 @@ from od_core import storage
 from od_core.detections import Detections
 from od_core.ground_truth import GroundTruth
 from od_core.label_map import LabelMap
-from od_core.sample_scene import Scene, draw_scene
 from od_core.schemas import FrameRow, detections_table, ground_truth_table
 from pipelines.dataset import Dataset
 from pipelines.finalize import Finished, finalize
@@ -26,9 +25,11 @@ from pipelines.items import Ask, Item, Outcome, Piece
 from pipelines.job import Job, Watch, Worker
 from pipelines.parts import RowWriter
 from pipelines.plan import make_plan, prepare_work
-from pipelines.render import RenderedRow, RenderJob
+from pipelines.render import RenderJob
+from pipelines.render_rendered import RenderedRow
 from pipelines.render_worker import RenderWorker
 from pipelines.run_item import open_worker, run_item
+from tests.blocks_scene import Scene, draw_scene
 
 LABELS = LabelMap.of_names(["red", "green", "blue"])
 Rows = Mapping[str, Sequence[FrameRow]]

@@ -13,11 +13,11 @@ import pytest
 from beam_jobs import evaluate, infer, render
 from od_core.images import decode_image, read_header
 from od_core.records import read_records
-from od_core.sample_model import SAMPLE_LABEL_MAP, write_frozen_graph
-from od_core.sample_scene import draw_scene, jpeg
 from od_core.stored_image import ImageRules
 from pipelines.convert import ConvertJob
 from pipelines.convert_layout import Layout
+from tests.blocks_model import BLOCKS_LABEL_MAP, write_frozen_graph
+from tests.blocks_scene import draw_scene, jpeg
 from tests.pipelines.made_annotations import (
     features_of,
     files_of,
@@ -206,7 +206,7 @@ def test_compressed_records_go_the_whole_way(tmp_path: pathlib.Path) -> None:
         write_files(tmp_path / "in", {**files, f"JPEGImages/{name}": jpeg(scene.image)})
     do(tmp_path / "in", tmp_path / "records", job(Layout({"val": 1.0}, num_shards=1, compression="gzip")))
     write_frozen_graph(tmp_path / "frozen_inference_graph.pb")
-    (tmp_path / "labels.pbtxt").write_text(SAMPLE_LABEL_MAP)
+    (tmp_path / "labels.pbtxt").write_text(BLOCKS_LABEL_MAP)
 
     def run(main: Any, output: str, **options: str) -> None:
         argv = [word for name, value in options.items() for word in (f"--{name}", str(tmp_path / value))]

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from od_core.sample_model import SAMPLE_LABEL_MAP, write_frozen_graph
-from od_core.sample_scene import draw_scene, jpeg
+from tests.blocks_model import BLOCKS_LABEL_MAP, write_frozen_graph
+from tests.blocks_scene import draw_scene, jpeg
 
 BOXBEAM = pathlib.Path(sys.executable).with_name("boxbeam")
 
@@ -22,7 +22,7 @@ BOXBEAM = pathlib.Path(sys.executable).with_name("boxbeam")
 def command(tmp_path: pathlib.Path) -> list[str]:
     """boxbeam infer on 600 small images, three items."""
     write_frozen_graph(tmp_path / "model.pb")
-    (tmp_path / "labels.pbtxt").write_text(SAMPLE_LABEL_MAP)
+    (tmp_path / "labels.pbtxt").write_text(BLOCKS_LABEL_MAP)
     (tmp_path / "in").mkdir()
     images = [jpeg(draw_scene(number, width=96, height=64).image) for number in range(12)]
     for number in range(600):

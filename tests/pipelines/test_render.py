@@ -10,9 +10,9 @@ from od_core.drawing import caption, colour_of, draw_detections, draw_ground_tru
 from od_core.errors import UsageError
 from od_core.ground_truth import GroundTruth
 from od_core.images import decode_image, encode_jpeg
-from od_core.sample_scene import draw_scene, jpeg
 from od_core.schemas import FrameError, FrameRow
 from pipelines.render import RenderJob
+from tests.blocks_scene import draw_scene, jpeg
 from tests.pipelines.render_files import (
     LABELS,
     do,
@@ -54,6 +54,7 @@ def test_boxes_are_drawn_where_the_rows_say_and_nothing_else_changes(tmp_path: p
             "detections": len(scene.boxes_px),
             "objects": None,
             "file": key,
+            **dict.fromkeys(("audio", "audio_error", "frame_index", "detection_index", "class_id", "label", "score")),
             "status": "done",
             "error": None,
         }

@@ -13,7 +13,6 @@ from od_core.detections import Detections
 from od_core.drawing import draw_detections
 from od_core.errors import UsageError
 from od_core.label_map import LabelMap
-from od_core.sample_scene import draw_scene, write_images, write_video
 from od_core.schemas import FrameRow
 from pipelines import infer, render
 from pipelines.engine import Engine
@@ -25,6 +24,7 @@ from pipelines.observer import Silent
 from pipelines.render import RenderJob
 from pipelines.render_worker import _Ended
 from pipelines.work import RunResult, run
+from tests.blocks_scene import draw_scene, write_images, write_video
 from tests.pipelines.render_files import (
     LABELS,
     CrashingJob,

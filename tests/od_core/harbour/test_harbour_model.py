@@ -12,9 +12,8 @@ from od_core.detections import Detections
 from od_core.ground_truth import GroundTruth
 from od_core.harbour import sample
 from od_core.harbour.scene import Harbour
-from od_core.images import decode_image
+from od_core.images import decode_image, encode_jpeg
 from od_core.model import Detector, open_detector
-from od_core.sample_scene import jpeg
 from od_core.video import VideoDamage, read_video
 
 SHOWN = 0.4
@@ -63,7 +62,7 @@ def test_it_finds_nearly_everything_in_unseen_pictures(detector):
     def pairs() -> Iterator[tuple[GroundTruth, Detections]]:
         for number in range(12):
             view = Harbour(700 + number).view(sample.image_time_s(number))
-            image = decode_image(jpeg(view.image, quality=92))
+            image = decode_image(encode_jpeg(view.image, 92))
             (found,) = detector.detect(image[None])
             yield sample.ground_truth(view.objects, 640, 384), found
 

@@ -1,6 +1,6 @@
-"""A small detector that boxbeam builds itself: a colour finder, not a trained model.
+"""A small detector built on the spot: a colour finder, not a trained model.
 
-It lets the demo and the tests run a real TensorFlow graph through a real Session with nothing downloaded. It knows
+It lets tests run a real TensorFlow graph through a real Session with nothing downloaded. It knows
 three classes, pure red, green and blue, and finds at most one box of each. It has the inputs and outputs of the
 TensorFlow Object Detection API's exports, so everything that runs them runs it.
 """
@@ -13,7 +13,7 @@ from od_core.examples import ENCODED
 from od_core.model import INPUT_KINDS, OUTPUTS
 from od_core.tensorflow_import import import_tensorflow
 
-SAMPLE_LABEL_MAP = """\
+BLOCKS_LABEL_MAP = """\
 item { id: 1 name: 'red' }
 item { id: 2 name: 'green' }
 item { id: 3 name: 'blue' }
@@ -24,8 +24,8 @@ WEAK = 96  # and the other two are below this
 MIN_PIXELS = 16  # fewer pixels than this are taken for noise
 
 
-def build_sample_graph(input_kind: str = "image_tensor") -> Any:
-    """The sample detector as a tf.compat.v1.GraphDef, frozen: it has no variables.
+def build_blocks_graph(input_kind: str = "image_tensor") -> Any:
+    """The blocks detector as a tf.compat.v1.GraphDef, frozen: it has no variables.
 
     For each class the box is the smallest that holds all its pixels, and the score the share of the box that they fill.
     Outputs, for B images: detection_boxes float32 (B, 3, 4), detection_scores and detection_classes float32 (B, 3),
@@ -44,8 +44,8 @@ def build_sample_graph(input_kind: str = "image_tensor") -> Any:
 
 
 def write_frozen_graph(path: str | os.PathLike[str], input_kind: str = "image_tensor") -> None:
-    """Write `build_sample_graph` as a .pb file."""
-    Path(path).write_bytes(build_sample_graph(input_kind).SerializeToString())
+    """Write `build_blocks_graph` as a .pb file."""
+    Path(path).write_bytes(build_blocks_graph(input_kind).SerializeToString())
 
 
 def _images(tf: Any, input_kind: str) -> Any:
@@ -71,7 +71,7 @@ def decode_all(tf: Any, encoded: Any) -> Any:
 
 
 def find_colours(tf: Any, images: Any) -> tuple[Any, Any, Any, Any]:
-    """The four outputs, as described at `build_sample_graph`, for images (B, H, W, 3) of any numeric dtype."""
+    """The four outputs, as described at `build_blocks_graph`, for images (B, H, W, 3) of any numeric dtype."""
     strong, weak = images > STRONG, images < WEAK
     red, green, blue = (
         strong[..., own] & weak[..., first] & weak[..., second]

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from od_core import sample_model
 from od_core.label_map import parse_label_map
 from od_core.model import Detector, open_detector
+from tests import blocks_model
 from tests.od_core.model_exports import colours_in, drawn
 
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory):
     path = tmp_path_factory.mktemp("sample") / "sample.pb"
-    sample_model.write_frozen_graph(path)
+    blocks_model.write_frozen_graph(path)
     opened = open_detector(path)
     yield opened
     opened.close()
@@ -67,9 +67,9 @@ def test_nothing_found_in_grey_or_fifteen_pixels(detector, image):
 
 def test_thresholds_are_exclusive(detector):
     image = np.zeros((20, 20, 3), np.uint8)
-    image[:5] = (sample_model.STRONG + 1, sample_model.WEAK - 1, 0)
-    image[5:10] = (sample_model.STRONG, 0, 0)
-    image[10:15] = (255, sample_model.WEAK, 0)
+    image[:5] = (blocks_model.STRONG + 1, blocks_model.WEAK - 1, 0)
+    image[5:10] = (blocks_model.STRONG, 0, 0)
+    image[10:15] = (255, blocks_model.WEAK, 0)
     assert found_in(detector, image) == [(1, [0, 0, 5, 20], 1.0)]
 
 
@@ -90,7 +90,7 @@ def test_the_raw_outputs_are_as_the_api_exports_them():
 
     graph = tf.Graph()
     with graph.as_default():
-        tf.graph_util.import_graph_def(sample_model.build_sample_graph(), name="")
+        tf.graph_util.import_graph_def(blocks_model.build_blocks_graph(), name="")
     assert graph.get_tensor_by_name("image_tensor:0").dtype == tf.uint8
     assert graph.get_tensor_by_name("image_tensor:0").shape.as_list() == [None, None, None, 3]
     for name, rank in (("boxes", 3), ("scores", 2), ("classes", 2)):
@@ -101,9 +101,9 @@ def test_the_raw_outputs_are_as_the_api_exports_them():
 
 def test_an_unknown_input_kind_is_refused():
     with pytest.raises(ValueError, match="input_kind must be one of image_tensor"):
-        sample_model.build_sample_graph("pixels")
+        blocks_model.build_blocks_graph("pixels")
 
 
 def test_the_label_map_names_the_three_classes():
-    label_map = parse_label_map(sample_model.SAMPLE_LABEL_MAP, "the sample's")
+    label_map = parse_label_map(blocks_model.BLOCKS_LABEL_MAP, "the sample's")
     assert dict(label_map.names) == {1: "red", 2: "green", 3: "blue"}

@@ -1,6 +1,6 @@
-"""A made scene for the demo and the tests: coloured blocks drifting over a grey, noisy ground, with exact boxes.
+"""A made scene for tests: coloured blocks drifting over a grey, noisy ground, with exact boxes.
 
-It goes with `sample_model`, which finds blocks of these three colours. Neither is a photograph nor a trained model.
+It goes with `blocks_model`, which finds blocks of these three colours. Neither is a photograph nor a trained model.
 """
 
 import io
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 COLOURS = {1: (230, 40, 40), 2: (40, 220, 40), 3: (40, 60, 235)}
-"""Class id of `sample_model` -> RGB."""
+"""Class id of `blocks_model` -> RGB."""
 
 
 class Scene(NamedTuple):
