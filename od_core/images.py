@@ -42,6 +42,9 @@ IMAGE_EXTENSIONS = frozenset(
 # A file of a few kilobytes can claim 65,535 x 65,535 px; decoding needs 7 bytes a pixel, so this line is at 1.3 GB.
 MAX_PIXELS = 178_956_970
 
+# As many bytes as the pixels of the largest image take: no file that is worth decoding is larger.
+MAX_FILE_BYTES = 3 * MAX_PIXELS
+
 # Opened by class, not by Image.open, which tries every plugin it knows and has a size limit of its own.
 _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "jpeg": JpegImagePlugin.JpegImageFile,

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from od_core import boxes, storage
 from od_core.annotations.annotated import AnnotatedObject
 from od_core.box_policy import KeptObjects, Remark, apply_policy
-from od_core.errors import AnnotationError, InputError
+from od_core.errors import AnnotationError, ImageError, InputError
 from od_core.ground_truth import GroundTruth
 from od_core.image_record import Placed, encode_record, placed_objects
+from od_core.images import MAX_FILE_BYTES
 from od_core.record_index import RecordPlace, record_index_table
 from od_core.schemas import FrameError, FrameRow
 from od_core.stored_image import MADE_PNG, SCALED, TURNED, StoredImage, stored_image
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pipelines.convert import ConvertJob
 
 _INDEX_ROWS_PER_TABLE = 1000
+_TOO_LARGE = f"a file of more than {MAX_FILE_BYTES >> 20:,} MiB, more than any image that is decoded"
 
 
 class _Written(NamedTuple):
@@ -104,9 +106,11 @@ class ConvertWorker:
         try:
             if planned.fault is not None:
                 raise AnnotationError(f"{planned.annotated.place}: {planned.fault}")
+            reason = convert_remarks.IMAGE_DAMAGED
+            if planned.size > MAX_FILE_BYTES:
+                raise ImageError(_TOO_LARGE)
             reason = convert_remarks.IMAGE_NOT_READABLE
-            with reading(planned.uri):
-                encoded = storage.read_bytes(planned.uri)
+            encoded = _read(planned.uri)
             reason = convert_remarks.IMAGE_DAMAGED
             image = stored_image(encoded, self._job.image_rules)
             reason = convert_remarks.IMAGE_OF_ANOTHER_SIZE
@@ -194,6 +198,15 @@ class ConvertWorker:
         row = self._blank(planned)._replace(error=error, source_id=planned.annotated.source_id or None)
         remark = Remark(reason, error.message)
         return _Written(row, RecordPlace(split_of(shard), remarks=(remark._asdict(),)), {})
+
+
+def _read(uri: str) -> bytes:
+    """A whole image file, which may have grown since the run was planned."""
+    with reading(uri), storage.open_input(uri) as file:
+        encoded = file.read(MAX_FILE_BYTES + 1)
+    if len(encoded) > MAX_FILE_BYTES:
+        raise ImageError(_TOO_LARGE)
+    return encoded
 
 
 def _changes(image: StoredImage) -> list[Remark]:
