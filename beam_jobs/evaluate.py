@@ -73,6 +73,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")  # what Beam logs below is no news
     try:
+        evaluate_options.check(args, _parser())
+        if args.watch:
+            from beam_jobs.evaluate_watch import watch_exports
+
+            return watch_exports(args, lambda one: _run(one, beam_options))
         faults = _run(args, beam_options)
     except UsageError as error:
         return _ended(f"error: {error}", 2)
@@ -113,14 +118,21 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MODEL",
         help="an exported detector, as for boxbeam infer: it is run on the images of the ground truth first",
     )
+    what.add_argument(
+        "--watch",
+        type=options.path,
+        metavar="DIR",
+        help="a folder into which a training loop exports: every export with a step in its name (export_1200/, 1200/,"
+        " model-1200.pb) is evaluated as with --model, in order, for as long as new ones come",
+    )
     group.add_argument(
         "--ground_truth",
         type=options.path,
         required=True,
         nargs="+",
         metavar="PATH",
-        help="a record dataset made by boxbeam convert, a COCO JSON file, Pascal VOC XML files (their folder, or a list"
-        " of them), or Parquet with a column objects (docs/detections-format.md); several count as one",
+        help="a record dataset made by boxbeam convert, annotations in a format that it reads (docs/convert.md), or"
+        " Parquet with a column objects (docs/detections-format.md); several count as one",
     )
     group.add_argument(
         "--output",
@@ -202,6 +214,7 @@ def _parser() -> argparse.ArgumentParser:
         help="only metrics.json: no page, curves, confusions, kinds of errors, slices",
     )
     evaluate_options.add_model_options(made)
+    evaluate_options.add_watch_options(made)
     return made
 
 
@@ -236,7 +249,6 @@ def _metrics(text: str) -> tuple[str, ...]:
 
 def _run(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str]:
     """Evaluate as the command line says; returns what is below --fail_under."""
-    evaluate_options.check(args, _parser())
     if args.model:
         from beam_jobs.evaluate_model import detect
 

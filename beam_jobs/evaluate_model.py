@@ -17,6 +17,8 @@ from beam_jobs.progress import progress_for
 from od_core import storage
 from od_core.annotations.joined_truth import open_all_ground_truth
 from od_core.label_map import LabelMap, read_label_map
+from od_core.metrics.catalogue import metric_factories
+from od_core.metrics.gate import full_name
 from pipelines.evaluate_classes import classes_of, refuse_strangers
 from pipelines.evaluate_truth import read_truth
 from pipelines.infer_truth import InferTruth
@@ -34,32 +36,34 @@ def detect(args: argparse.Namespace, beam_options: Sequence[str]) -> str:
     """
     output = options.absolute(args.output)
     refuse_output(output)
-    label_map = read_label_map(args.label_map)
     paths = [options.absolute(path) for path in args.ground_truth]
-    remote = [path for path in (*paths, output) if storage.is_remote(path)]
-    if remote:
+    if any(storage.is_remote(path) for path in (*paths, output)):
         from pipelines.beam_files import BeamFiles
 
         storage.register_remote(BeamFiles(list(beam_options)))
-    refuse_other_classes(args, label_map)
+    label_map = read_label_map(args.label_map)
+    names = number_names(args, label_map)
+    for word, _ in args.fail_under:
+        full_name(word, names)  # refuses one that is none, which would else be noticed after hours
     detections = storage.join(output, DETECTIONS_FOLDER)
     run = argparse.Namespace(**{**vars(args), "input": paths, "output": detections})
     perform(lambda: _job(args, label_map), run, beam_options, progress_for(args.progress, "infer"))
     return detections
 
 
-def refuse_other_classes(args: argparse.Namespace, label_map: LabelMap) -> None:
-    """Refuse a model of which no class is in the ground truth, and ground truth that cannot be read.
+def number_names(args: argparse.Namespace, label_map: LabelMap) -> list[str]:
+    """The names of all numbers that an evaluation of a model will give.
 
     Raises:
-        UsageError: says what is wrong.
+        UsageError: ground truth that cannot be read, or a model of which no class is in it.
     """
     images = args.images and options.absolute(args.images)
-    truth = open_all_ground_truth(
-        [options.absolute(path) for path in args.ground_truth], images=images, splits=args.split
-    )
+    paths = [options.absolute(path) for path in args.ground_truth]
+    truth = open_all_ground_truth(paths, images=images, splits=args.split)
     classes = classes_of(truth.label_map, True, read_truth(truth).classes.pairs)
     refuse_strangers(list(label_map.labels.items()), classes)
+    metrics = [make() for make in metric_factories(args.metrics, classes.categories).values()]
+    return [name for metric in metrics for name in metric.value()]
 
 
 def _job(args: argparse.Namespace, label_map: LabelMap) -> InferTruth:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from od_core.detections import Detections
 
@@ -20,11 +21,13 @@ class ScoreLimits:
     default: float = 0.5
     by_class: Mapping[int, float] = dataclasses.field(default_factory=dict)
 
-    def kept(self, found: Detections) -> Detections:
-        """The detections whose score is at least the limit of their class, both as float32."""
-        if not self.by_class:
-            return found.best(min_score=self.default)
+    def passed(self, found: Detections) -> npt.NDArray[np.bool_]:
+        """Which detections have a score of at least the limit of their class, both as float32: bool (N,)."""
         limits = np.full(len(found), self.default, np.float32)
         for class_id, limit in self.by_class.items():
             limits[found.classes == class_id] = limit
-        return found.where(found.scores >= limits)
+        return found.scores >= limits
+
+    def kept(self, found: Detections) -> Detections:
+        """Those detections."""
+        return found.where(self.passed(found))

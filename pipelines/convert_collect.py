@@ -205,12 +205,13 @@ def _less(image: PlannedImage, fault: AnnotationFault) -> PlannedImage:
 
 
 def _located(image: AnnotatedImage, folder: ImageFolder) -> tuple[PlannedImage, FileInfo | None]:
+    objects = len(image.objects) + sum(convert_remarks.is_lost(note.kind) for note in image.notes)
     try:
         key, info = folder.find(image.name)
     except AnnotationError as error:
         kind = convert_remarks.IMAGE_NOT_FOUND
-        return PlannedImage(image.name, "", 0, image, str(error), kind, found_objects=len(image.objects)), None
-    return PlannedImage(key, info.path, info.size, image, found_objects=len(image.objects)), info
+        return PlannedImage(image.name, "", 0, image, str(error), kind, found_objects=objects), None
+    return PlannedImage(key, info.path, info.size, image, found_objects=objects), info
 
 
 def _faulty(fault: AnnotationFault) -> tuple[PlannedImage, FileInfo | None]:

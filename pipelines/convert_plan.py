@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from od_core import storage
-from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject, Excerpt
+from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject, AnnotationNote, Excerpt, ImageLabel
 from od_core.label_map import LabelMap, parse_label_map
 from pipelines.convert_layout import Shard
 from pipelines.items import Source
@@ -31,6 +31,7 @@ _OBJECT = pa.struct(
         pa.field("view", pa.string()),
         pa.field("area", pa.float64()),
         pa.field("excerpt", _EXCERPT),
+        pa.field("features", pa.string()),  # JSON
     ]
 )
 
@@ -50,6 +51,9 @@ _PLAN = pa.schema(
         pa.field("lost_objects", pa.list_(pa.string())),
         pa.field("found_objects", pa.int64()),
         pa.field("objects", pa.list_(_OBJECT)),
+        pa.field("normalised", pa.bool_()),
+        pa.field("labels", pa.string()),  # JSON
+        pa.field("notes", pa.string()),  # JSON
     ]
 )
 _HEADER = b"boxbeam.convert_plan"
@@ -184,14 +188,17 @@ def plan_table(rows: Sequence[PlannedImage]) -> pa.Table:
         "lost_objects": [list(row.lost_objects) for row in rows],
         "objects": [[_fields(item) for item in row.annotated.objects] for row in rows],
         "source": [row.annotated.source.encode("utf-8", "surrogateescape") for row in rows],
+        "labels": [json.dumps(row.annotated.labels) for row in rows],
+        "notes": [json.dumps(row.annotated.notes) for row in rows],
     }
-    for name in ("place", "name", "source_id", "width", "height"):
+    for name in ("place", "name", "source_id", "width", "height", "normalised"):
         columns[name] = [getattr(row.annotated, name) for row in rows]
     return pa.table(columns, _PLAN)
 
 
 def _fields(item: AnnotatedObject) -> dict[str, Any]:
-    return {**item._asdict(), "excerpt": item.excerpt and item.excerpt._asdict()}
+    features = json.dumps(item.features) if item.features else None
+    return {**item._asdict(), "excerpt": item.excerpt and item.excerpt._asdict(), "features": features}
 
 
 class ShardPlans:
@@ -217,16 +224,18 @@ class ShardPlans:
         self._file.close()
 
 
-def _object(item: Mapping[str, Any]) -> AnnotatedObject:
-    excerpt = Excerpt(**item["excerpt"]) if item["excerpt"] else None
-    return AnnotatedObject(**{**item, "box_px": tuple(item["box_px"]), "excerpt": excerpt})
-
-
 def _planned(row: Mapping[str, Any]) -> PlannedImage:
-    objects = tuple(_object(item) for item in row["objects"])
-    source = row["source"].decode("utf-8", "surrogateescape")
     annotated = AnnotatedImage(
-        row["name"], source, row["place"], row["source_id"], row["width"], row["height"], objects
+        row["name"],
+        row["source"].decode("utf-8", "surrogateescape"),
+        row["place"],
+        row["source_id"],
+        row["width"],
+        row["height"],
+        tuple(_object(item) for item in row["objects"]),
+        normalised=row["normalised"],
+        labels=tuple(ImageLabel(*label) for label in json.loads(row["labels"])),
+        notes=tuple(AnnotationNote(*note) for note in json.loads(row["notes"])),
     )
     return PlannedImage(
         row["key"],
@@ -238,3 +247,9 @@ def _planned(row: Mapping[str, Any]) -> PlannedImage:
         tuple(row["lost_objects"]),
         row["found_objects"],
     )
+
+
+def _object(item: Mapping[str, Any]) -> AnnotatedObject:
+    excerpt = Excerpt(**item["excerpt"]) if item["excerpt"] else None
+    features = tuple((key, value) for key, value in json.loads(item["features"] or "[]"))
+    return AnnotatedObject(**{**item, "box_px": tuple(item["box_px"]), "excerpt": excerpt, "features": features})

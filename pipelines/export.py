@@ -82,7 +82,7 @@ def export(ask: ExportAsk, watch: Watch = lambda frames, total: frames) -> Expor
     """
     detections = find_detections(ask.detections)
     _check_output(ask, detections)
-    classes = _classes(detections)
+    classes = classes_of(detections)
     _check_classes(ask.classes, classes)
     ids = _coco_ids(ask.ground_truth, detections) if ask.ground_truth else None
     wanted = {class_id: name for class_id, name in classes.items() if not ask.classes or name in ask.classes}
@@ -91,7 +91,7 @@ def export(ask: ExportAsk, watch: Watch = lambda frames, total: frames) -> Expor
     with _committed(ask) as path:
         exporter = _exporter(ask, path, wanted, ids, detections)
         with contextlib.closing(exporter):
-            return _write_all(exporter, watch(chosen, _row_count(detections)))
+            return _write_all(exporter, watch(chosen, row_count(detections)))
 
 
 def _write_all(exporter: Exporter, frames: Iterable[DetectedFrame]) -> Exported:
@@ -135,7 +135,7 @@ def _committed(ask: ExportAsk) -> Iterator[pathlib.Path]:
 
 def _check_output(ask: ExportAsk, detections: DetectionsSet) -> None:
     inputs = [detections.path, *([ask.ground_truth] if ask.ground_truth else [])]
-    if any(_is_within(ask.output, path) for path in inputs):
+    if any(is_within(ask.output, path) for path in inputs):
         raise OutputError(
             f"{ask.output}: is or lies in what is read, which is not to be changed; choose another --output"
         )
@@ -146,12 +146,14 @@ def _check_output(ask: ExportAsk, detections: DetectionsSet) -> None:
         raise OutputError(f"{ask.output}: is a folder, and {ask.format} is one file: name it, such as {example}")
 
 
-def _is_within(output: str, path: str) -> bool:
+def is_within(output: str, path: str) -> bool:
+    """Whether an output is or lies in what is at another path, links followed."""
     real = [p.rstrip("/") if storage.is_remote(p) else os.path.realpath(storage.local_path(p)) for p in (output, path)]
     return f"{real[0]}/".startswith(f"{real[1]}/")
 
 
-def _row_count(detections: DetectionsSet) -> int:
+def row_count(detections: DetectionsSet) -> int:
+    """How many rows the dataset has."""
     total = 0
     for path in detections.files:
         with opened(path) as file:
@@ -159,7 +161,7 @@ def _row_count(detections: DetectionsSet) -> int:
     return total
 
 
-def _classes(detections: DetectionsSet) -> dict[int, str]:
+def classes_of(detections: DetectionsSet) -> dict[int, str]:
     """The classes of the label map, and those that only occur, as `DetectedFrame.labels` names them; by id."""
     labels = {int(class_id): str(name) for class_id, name in detections.provenance.get("labels", {}).items()}
     for path in detections.files:

@@ -32,6 +32,9 @@ LAYOUTS = ("overlay", "side_by_side")
 
 COLOUR_BY = ("class", "verdict")
 
+UNSAMPLED = ("hold", "skip", "plain")
+"""Frames of which there is no row: with what was found in the frame before, not at all, without detections."""
+
 ONLY = ("all", "detections", "errors")
 """What is rendered: everything; that in which something is shown; that with a wrong detection or a missed object."""
 
@@ -54,13 +57,19 @@ class RenderJob:
     Attributes:
         layout: one of `LAYOUTS`.
         colour_by: one of `COLOUR_BY`.
-        min_score: detections below are not drawn.
+        crops: write every detection as a picture of its own, and nothing else.
+        crop_margin: how much around a detection, as a share of its height and width on every side.
+        boxes: draw boxes and captions; else only what is blurred tells pictures from originals.
+        blur: names or ids of classes that are made unrecognisable.
+        min_score: detections below are not drawn, blurred or cut out.
         class_scores: the same for some classes: their names or ids, and the score.
         only: one of `ONLY`: which pictures, and which frames of videos, are rendered.
         iou: the overlap by which a detection finds an object; see `verdicts_of`.
         sample: how many pictures and videos are rendered, chosen by their keys; None: all.
         seed: of the sample.
         max_side: the most pixels in width or height of what is drawn on; None: those of the original.
+        unsampled: one of `UNSAMPLED`.
+        audio: whether videos keep their sound.
         crf: quality of videos: libx264's constant rate factor.
         originals: folder in which the originals lie by their keys; None: where the detections say.
         ground_truth: what `open_all_ground_truth` takes; empty: only detections are drawn.
@@ -68,6 +77,10 @@ class RenderJob:
 
     layout: str = "overlay"
     colour_by: str = "class"
+    crops: bool = False
+    crop_margin: float = 0.0
+    boxes: bool = True
+    blur: tuple[str, ...] = ()
     min_score: float = 0.5
     class_scores: tuple[tuple[str, float], ...] = ()
     only: str = "all"
@@ -75,6 +88,8 @@ class RenderJob:
     sample: int | None = None
     seed: int = 0
     max_side: int | None = None
+    unsampled: str = "hold"
+    audio: bool = True
     crf: int = 20
     originals: str | None = None
     ground_truth: tuple[str, ...] = ()
@@ -82,7 +97,7 @@ class RenderJob:
     name = "render"
     table = "rendered"
     schema = RENDERED
-    schema_version = "boxbeam.rendered/1"
+    schema_version = "boxbeam.rendered/2"
     whole_items = False
 
     @property
@@ -94,9 +109,14 @@ class RenderJob:
         scores = [f"{self.min_score:g}", *(f"{name}={score:g}" for name, score in sorted(self.class_scores))]
         later = {
             "--colour_by": self.colour_by if self.colour_by != "class" else None,
+            "--crops": f"with a margin of {self.crop_margin:g}" if self.crops else None,
+            "--boxes": None if self.boxes else "off",
+            "--blur": ", ".join(sorted(self.blur)) or None,
             "--only": self.only if self.only != "all" else None,
             "--iou": f"{self.iou:g}" if self.needs_verdicts else None,
             "--sample": f"{self.sample} of seed {self.seed}" if self.sample is not None else None,
+            "--unsampled": self.unsampled if self.unsampled != "hold" else None,
+            "--audio": None if self.audio else "off",
             "--max_side": str(self.max_side) if self.max_side is not None else None,
         }
         return {
@@ -116,7 +136,7 @@ class RenderJob:
     @property
     def named_classes(self) -> list[tuple[str, str]]:
         """Every class that an option names: (option, class)."""
-        return [("--min_score", name) for name, _ in self.class_scores]
+        return [*(("--min_score", name) for name, _ in self.class_scores), *(("--blur", name) for name in self.blur)]
 
     def score_limits(self, labels: Mapping[int, str]) -> ScoreLimits:
         """Which detections are shown, for classes of these names."""

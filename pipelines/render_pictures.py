@@ -10,6 +10,7 @@ from PIL import Image
 
 from od_core.drawing import (
     VERDICT_COLOURS,
+    blur,
     caption,
     draw_detections,
     draw_ground_truth,
@@ -49,11 +50,21 @@ class Painter:
         layout: "overlay" or "side_by_side".
         with_truth: whether there is a ground truth; where a picture is not in it, the picture says so.
         by_verdict: colour by verdict, and say in a caption what the colours mean.
+        with_boxes: draw boxes, and write captions; else there is nothing but the image on a picture.
         max_side: the most pixels in width or height of what is drawn on; larger images are made smaller first.
     """
 
-    def __init__(self, layout: str, *, with_truth: bool, by_verdict: bool = False, max_side: int | None = None):
+    def __init__(
+        self,
+        layout: str,
+        *,
+        with_truth: bool,
+        by_verdict: bool = False,
+        with_boxes: bool = True,
+        max_side: int | None = None,
+    ):
         self._layout = layout
+        self._with_boxes = with_boxes
         self._by_verdict = by_verdict
         self._with_truth = with_truth
         self._max_side = max_side
@@ -71,7 +82,11 @@ class Painter:
             view: what is to be seen in it.
             captions: what a line of text says; empty for none.
         """
+        if view.hidden is not None:
+            image = blur(image, view.hidden)
         image, truth = fit_within(image, self._max_side), view.truth
+        if not self._with_boxes:
+            return image
         text = "  ".join(captions)
         legend = _legend(view.verdicts) if self._by_verdict and view.verdicts is not None else []
         if self._layout == "side_by_side":

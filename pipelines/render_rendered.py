@@ -25,6 +25,13 @@ RENDERED = pa.schema(
         pa.field("detections", pa.int64(), nullable=False),
         pa.field("objects", pa.int64()),
         pa.field("file", pa.string()),
+        pa.field("audio", pa.string()),
+        pa.field("audio_error", pa.string()),
+        pa.field("frame_index", pa.int64()),
+        pa.field("detection_index", pa.int32()),
+        pa.field("class_id", pa.int32()),
+        pa.field("label", pa.string()),
+        pa.field("score", pa.float32()),
         pa.field("status", pa.string(), nullable=False),
         pa.field("error", ERROR),
     ]
@@ -39,9 +46,13 @@ class RenderedRow(NamedTuple):
         key, source, kind, record_index: as in the detections.
         frames: of the video; 1 for a picture, 0 if it failed.
         width, height: of the rendered file in pixels; None if it failed.
-        detections: how many boxes were drawn, in all frames together.
+        detections: how many are shown, in all frames together.
         objects: how many annotated objects were drawn; None where there is no ground truth for it.
         file: the rendered file, relative to the output folder.
+        audio: of a video: whether its sound was "copied" as it is or "encoded" anew; None where it has none.
+        audio_error: why sound is missing, or some of it.
+        frame_index: of a crop from a video: the frame.
+        detection_index, class_id, label, score: of a crop: its place in the row's list of detections, and what it is.
         error: why there is none.
     """
 
@@ -55,6 +66,13 @@ class RenderedRow(NamedTuple):
     detections: int = 0
     objects: int | None = None
     file: str | None = None
+    audio: str | None = None
+    audio_error: str | None = None
+    frame_index: int | None = None
+    detection_index: int | None = None
+    class_id: int | None = None
+    label: str | None = None
+    score: float | None = None
     error: FrameError | None = None
 
     @property

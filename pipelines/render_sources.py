@@ -2,10 +2,7 @@
 
 import dataclasses
 import hashlib
-import itertools
 import json
-import os
-import posixpath
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +26,12 @@ from pipelines.render_classes import refuse_unknown
 from pipelines.render_names import file_of
 from pipelines.render_rows import RowSpan, write_spans
 from pipelines.render_sample import Sample
+from pipelines.render_targets import (
+    refuse_equal_names,
+    refuse_foreign_files,
+    refuse_full_output,
+    refuse_output_in_detections,
+)
 from pipelines.render_truth import TruthOfDetections
 from pipelines.sources import Found
 
@@ -78,7 +81,7 @@ def check_inputs(ask: Ask, job: "RenderJob") -> None:
             the detections do not have.
     """
     detections = _open_detections(ask.inputs[0])
-    _refuse_output_in(ask)
+    refuse_output_in_detections(ask)
     for option, name in job.named_classes:
         refuse_unknown(option, name, detections.labels)
     originals = job.originals
@@ -105,14 +108,19 @@ def find_inputs(ask: Ask, job: "RenderJob") -> Found:
     check_inputs(ask, job)
     detections = _open_detections(ask.inputs[0])
     inputs = _read_inputs(detections, with_keys=bool(job.ground_truth or job.sample))
-    _refuse_equal_files(inputs)
+    names = [file_of(one.key, one.kind) for one in inputs]
+    refuse_equal_names(names, [one.key for one in inputs])
     keys = {key for one in inputs for key in one.frame_keys}
     sample = None
     if job.sample is not None:
         sample = Sample.of((key for one in inputs for key in one.frame_keys), job.sample, job.seed)
         inputs = _sampled(inputs, sample)
     places = _find_originals(inputs, job.originals)
-    _refuse_foreign_files(ask.output, inputs, places)
+    if job.crops:
+        refuse_full_output(ask.output)
+    else:
+        names = [file_of(one.key, one.kind) for one in inputs]
+        refuse_foreign_files(ask.output, dict(zip(names, (info.path for info in places), strict=True)))
     truth = None
     if job.ground_truth:
         truth = TruthOfDetections(open_all_ground_truth(job.ground_truth), detections.labels, keys)
@@ -178,16 +186,6 @@ def _open_detections(path: str) -> _Detections:
 
 def _damaged(path: str) -> UsageError:
     return UsageError(f"{path}: a file of the detections is gone or damaged; repeat the boxbeam infer that made it")
-
-
-def _refuse_output_in(ask: Ask) -> None:
-    detections, output = _real(ask.inputs[0]), _real(ask.output)
-    if f"{output}/".startswith(f"{detections}/"):
-        raise UsageError(f"{ask.output}: lies in the detections, which are not to be changed; choose another --output")
-
-
-def _real(path: str) -> str:
-    return path.rstrip("/") if storage.is_remote(path) else os.path.realpath(storage.local_path(path))
 
 
 def _read_inputs(detections: _Detections, *, with_keys: bool) -> list[_Input]:
@@ -299,55 +297,3 @@ def _source(
         told.append(one.frame_keys)
     digest = hashlib.sha256(json.dumps(told).encode()).digest()
     return Source(one.key, info.path, one.kind, max(0, info.size), int.from_bytes(digest[:8]) >> 1)
-
-
-def _refuse_equal_files(inputs: Sequence[_Input]) -> None:
-    """Two inputs under one name, or one as a folder of the other: odd keys of several --input folders can be so."""
-    owners: dict[str, str] = {}
-    for one in inputs:
-        other = owners.setdefault(file_of(one.key, one.kind), one.key)
-        if other != one.key:
-            raise _equal_files(one.key, other)
-    for file, key in owners.items():
-        folder = posixpath.dirname(file)
-        while folder:
-            if folder in owners:
-                raise _equal_files(key, owners[folder])
-            folder = posixpath.dirname(folder)
-
-
-def _equal_files(*keys: str) -> UsageError:
-    first, second = sorted(keys)
-    return UsageError(
-        f"the pictures of {first!r} and {second!r} would need one name; infer them into two outputs, and render those"
-    )
-
-
-def _refuse_foreign_files(output: str, inputs: Sequence[_Input], places: Sequence[FileInfo]) -> None:
-    """Pictures replace files of their names: never an original, and in a new output nothing at all."""
-    root = _real(output)
-    folders: dict[str, str] = {}
-    for one, info in zip(inputs, places, strict=True):
-        folder, name = posixpath.split(info.path)
-        if folder not in folders:
-            folders[folder] = _real(folder) if folder else ""
-        if f"{folders[folder]}/{name}" == f"{root}/{file_of(one.key, one.kind)}":
-            raise UsageError(
-                f"{output}: there lie the originals, such as {info.path}, which rendering would replace;"
-                " choose another --output"
-            )
-    dataset = Dataset(output)
-    if dataset.options_at_work() is not None or storage.stat(storage.join(output, MANIFEST)) is not None:
-        return
-    if not storage.is_folder(output):
-        return
-    files = {file_of(one.key, one.kind) for one in inputs}
-    prefix = output.rstrip("/") + "/"
-    for info in storage.walk(output):
-        name = info.path.removeprefix(prefix)
-        ancestors = itertools.accumulate(name.split("/"), posixpath.join)
-        if any(ancestor in files for ancestor in ancestors):
-            raise UsageError(
-                f"{output}: is not empty, and rendering would replace {name}, which it did not make; choose another"
-                " --output"
-            )

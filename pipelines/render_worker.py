@@ -15,6 +15,7 @@ from pipelines.items import Item, Outcome, Piece, add_counts
 from pipelines.job import Watch
 from pipelines.parts import RowWriter
 from pipelines.reading import frame_error
+from pipelines.render_crops import CropWriter
 from pipelines.render_follower import Follower
 from pipelines.render_names import file_of, file_of_record
 from pipelines.render_originals import Originals
@@ -61,12 +62,14 @@ class RenderWorker:
             job.layout,
             with_truth=bool(job.ground_truth),
             by_verdict=job.colour_by == "verdict",
+            with_boxes=job.boxes,
             max_side=job.max_side,
         )
         self._rows = DetectionRows(output)
         self._viewer = Viewer(job, TruthRows(output) if job.ground_truth else None)
         self._sample = Sample.read(output) if job.sample is not None else None
         self._originals = Originals(job.originals)
+        self._crops = CropWriter(output, margin=job.crop_margin, max_side=job.max_side) if job.crops else None
         self._videos = VideoRenderer(job, self._viewer, self._painter, self._originals)
         self._spans: Mapping[str, list[RowSpan]] = {}
 
@@ -75,8 +78,10 @@ class RenderWorker:
         self._spans = self._rows.spans_of([piece.source.key for piece in item.pieces])
         labels = next((self._rows.labels(span) for spans in self._spans.values() for span in spans), {})
         self._painter.begin(labels)
+        if self._crops is not None:
+            self._crops.begin(labels)
         self._viewer.begin(labels)
-        ended = _Ended(rows, watch, with_truth=bool(self._job.ground_truth))
+        ended = _Ended(rows, watch, with_truth=bool(self._job.ground_truth) and not self._job.crops)
         if item.pieces[0].source.kind == "image":
             self._images(item, ended, watch)
         else:
@@ -101,8 +106,8 @@ class RenderWorker:
             source = piece.source
             if look.is_wanted:
                 row = RenderedRow(source.key, storage.printable(source.uri), source.kind)
-                row = self._picture(row._replace(file=file_of(source.key, source.kind)), next(images), look)
-                watch.advance(ended.add(row), piece.weight)
+                row = row._replace(file=file_of(source.key, source.kind))
+                watch.advance(self._picture(row, next(images), look, ended), piece.weight)
             else:
                 watch.begin(piece)
                 watch.advance({}, piece.weight)
@@ -117,10 +122,12 @@ class RenderWorker:
             return
         try:
             self._refuse_failed(spans)
-            row = self._write_video(row, piece, watch)
+            if self._crops is not None:
+                self._cut_video(row, piece, self._crops, ended, watch)
+            else:
+                ended.add(self._write_video(row, piece, watch))
         except InputError as error:
-            row = self._failed(row, error)
-        ended.add(row)
+            ended.add(self._failed(row, error))
 
     def _wants_some(self, piece: Piece) -> bool:
         """Whether --only lets a frame of a video be rendered."""
@@ -134,6 +141,18 @@ class RenderWorker:
         with self._originals.local(piece) as path, storage.commit(self._path(row.file)) as temporary:
             with _naming_neither(path, str(temporary)):
                 return self._videos.render(row, self._rows_of(piece), path, temporary, watch)
+
+    def _cut_video(self, row: RenderedRow, piece: Piece, crops: CropWriter, ended: "_Ended", watch: Watch) -> None:
+        """Crops of the frames; where the video turns out to be another one, those before stay."""
+        assert row.file is not None
+        with self._originals.local(piece) as path, _naming_neither(path):
+            for frame, view, step in self._videos.frames(row.key, self._rows_of(piece), path):
+                made = 0
+                if view.held_from is None and self._viewer.wants(view):
+                    for crop in crops.write(row, row.file, frame.image, view, frame.index):
+                        ended.add(crop)
+                        made += 1
+                watch.advance({"frames": 1, "crops": made}, step)
 
     def _records(self, piece: Piece, ended: "_Ended", watch: Watch) -> None:
         source = piece.source
@@ -158,7 +177,7 @@ class RenderWorker:
                     continue
                 name = file_of_record(folder, record.index, record.key)
                 row = blank._replace(key=record.key, record_index=record.index, file=name)
-                watch.advance(ended.add(self._picture(row, record.image, look)), record.weight)
+                watch.advance(self._picture(row, record.image, look, ended), record.weight)
             if piece.stop == piece.total:
                 found.refuse_rest("record", "record file")
         except InputError as error:
@@ -170,15 +189,23 @@ class RenderWorker:
         is_sampled = self._sample is None or self._sample.takes(key)
         return _Look(row, view, is_sampled and self._viewer.wants(view))
 
-    def _picture(self, row: RenderedRow, image: ImageArray | InputError, look: _Look) -> RenderedRow:
-        """Draw the one picture of an image or record into `row.file`; the row says how that went."""
+    def _picture(
+        self, row: RenderedRow, image: ImageArray | InputError, look: _Look, ended: "_Ended"
+    ) -> Mapping[str, int]:
+        """Draw the one picture of an image or record into `row.file`, or cut it up; returns what is counted."""
         try:
-            return self._write_picture(row, image, look)
+            self._refuse_unusable(row, image, look.row)
+            assert not isinstance(image, InputError)
+            if self._crops is None:
+                return ended.add(self._write_picture(row, image, look.view))
+            assert row.file is not None
+            made = sum(ended.add(crop)["crops"] for crop in self._crops.write(row, row.file, image, look.view))
+            return {_UNITS[row.kind]: 1, "crops": made}
         except InputError as error:
-            return self._failed(row, error)
+            return ended.add(self._failed(row, error))
 
-    def _write_picture(self, row: RenderedRow, image: ImageArray | InputError, look: _Look) -> RenderedRow:
-        found = look.row
+    def _refuse_unusable(self, row: RenderedRow, image: ImageArray | InputError, found: DetectionRow | None) -> None:
+        """Refuse an image or record that cannot be drawn, or is not the one that the detections are about."""
         if found is None:
             raise RecordError("the detections know of no such record: the file is not the one that they were made from")
         if row.record_index is not None and found.key != row.key:
@@ -191,12 +218,14 @@ class RenderWorker:
         if isinstance(image, InputError):
             raise image
         found.refuse_other_size(image)
-        picture = self._painter.paint(image, look.view)
+
+    def _write_picture(self, row: RenderedRow, image: ImageArray, view: View) -> RenderedRow:
+        picture = self._painter.paint(image, view)
         assert row.file is not None
         content = encoded(picture, posixpath.splitext(row.file)[1])
         with storage.commit(self._path(row.file)) as temporary:
             temporary.write_bytes(content)
-        return row.with_frame(picture, look.view.shown, look.view.truth)
+        return row.with_frame(picture, view.shown, view.truth)
 
     def _rows_of(self, piece: Piece) -> Iterator[DetectionRow]:
         """All rows of an input."""
@@ -213,7 +242,7 @@ class RenderWorker:
 
     def _failed(self, row: RenderedRow, error: InputError) -> RenderedRow:
         """The row of what could not be rendered; the file of a former run, if there is one, shows something else."""
-        if row.file is not None:
+        if row.file is not None and self._crops is None:
             storage.remove([self._path(row.file)])
         reason = error.reason if isinstance(error, _NoDetectionsError) else frame_error(error)
         return RenderedRow(row.key, row.source, row.kind, row.record_index, error=reason)
@@ -245,6 +274,8 @@ class _Ended:
         if error is not None:
             place = f"record {row.record_index}: " if row.record_index is not None else ""
             self._error = self._error or f"{place}{error.message}"
+        elif row.detection_index is not None:
+            counts = {"crops": 1}
         else:
             counts = {_UNITS[row.kind]: row.frames, "boxes": row.detections}
             if self._with_truth and row.objects is None:

@@ -9,11 +9,13 @@ from od_core.drawing.annotate import (
     draw_judged_detections,
     draw_judged_ground_truth,
 )
+from od_core.drawing.blur import blur
 from od_core.drawing.compose import caption, fit_within, side_by_side
 from od_core.drawing.palette import VERDICT_COLOURS, colour_of
 
 __all__ = [
     "VERDICT_COLOURS",
+    "blur",
     "caption",
     "colour_of",
     "draw_detections",

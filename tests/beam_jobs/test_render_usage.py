@@ -186,7 +186,7 @@ def test_another_dataset_is_refused_by_its_name(
     assert render.main(command("--isolation", "none")) == 0
     capsys.readouterr()
     assert refusal(detections="out", output="again") == (
-        f"{place}/out: holds the output of boxbeam render (boxbeam.rendered/1), expected detections"
+        f"{place}/out: holds the output of boxbeam render (boxbeam.rendered/2), expected detections"
         " (boxbeam.detections/1) as boxbeam infer writes them"
     )
     (place / "out/manifest.json").write_text('{"no": "manifest"}')
@@ -252,6 +252,14 @@ def test_originals_that_are_nowhere_are_refused(refusal: Callable[..., str], pla
         (["--min_score", "red=0.1,red=0.2"], "argument --min_score: must name each class once"),
         (["--min_score", "0.1,0.2"], "argument --min_score: must be one score, and others as CLASS=SCORE"),
         (["--min_score", "0.5,rde=0.1"], "--min_score: the detections have no class called 'rde'; did you mean 'red'?"),
+        (["--colour_by", "verdict"], "--colour_by verdict compares detections with ground truth; give it with"),
+        (["--crop_margin", "0.1"], "--crop_margin is about --crops; give both, or neither"),
+        (
+            ["--crops", "--colour_by", "verdict", "--ground_truth", "truth.parquet"],
+            "--colour_by is about pictures that",
+        ),
+        (["--crops", "--layout", "overlay"], "--layout is about pictures that are drawn on, and --crops makes none"),
+        (["--blur", "red", "bleu"], "--blur: the detections have no class called 'bleu'; did you mean 'blue'?"),
         (["--only", "errors"], "--only errors compares detections with ground truth; give it with --ground_truth"),
         (["--only", "mistakes"], "argument --only: invalid choice: 'mistakes'"),
         (["--sample", "0"], "argument --sample: must be a whole number of at least 1, got '0'"),
