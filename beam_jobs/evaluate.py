@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         "--detections",
         type=options.path,
         metavar="DIR",
-        help="a detections dataset as boxbeam infer writes it, or one Parquet file of that format",
+        help="a detections dataset as boxbeam infer writes it, one Parquet file of that format, COCO results (.json)",
     )
     what.add_argument(
         "--model",
@@ -273,7 +273,7 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str
     from od_core.metrics.catalogue import metric_factories
     from od_core.metrics.gate import Gate, full_name
     from pipelines.engine import Engine
-    from pipelines.evaluate_detections import find_detections
+    from pipelines.evaluate_coco_results import open_detections
     from pipelines.evaluate_insight import InsightTask, leave_beside
     from pipelines.evaluate_plan import plan_evaluation
     from pipelines.evaluate_report import METRICS_FILE, metrics_text
@@ -291,10 +291,10 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str
         remote_files = BeamFiles(list(beam_options))
         storage.register_remote(remote_files)
     open_images = _open_images(args)
-    found = find_detections(detections)
-    slicing = slices_by(args.slice_by, found)
     truth = open_all_ground_truth(ground_truth, images=images, splits=args.split)
     with _work_folder(output, is_local=engine.is_local) as folder:
+        found = open_detections(detections, truth, folder)
+        slicing = slices_by(args.slice_by, found)
         truth_file, values_file = storage.join(folder, "truth.parquet"), storage.join(folder, "values.json")
         plan = plan_evaluation(found, truth, truth_file, allow_missing=args.allow_missing, open_images=open_images)
         factories = metric_factories(args.metrics, plan.categories, plan.ancestors)
