@@ -5,6 +5,7 @@ descriptor 3 and writes answers and events to 4, each a JSON object and a NUL.
 """
 
 import base64
+import fcntl
 import itertools
 import json
 import os
@@ -17,6 +18,15 @@ from typing import Any
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _PATIENCE_SECONDS = 120.0
+
+
+def _high_pipe() -> tuple[int, int]:
+    """A pipe whose ends are not 3 or 4: those are what the browser gets, and one would be put over the other."""
+    low = os.pipe()
+    high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 100) for descriptor in low]
+    for descriptor in low:
+        os.close(descriptor)
+    return high[0], high[1]
 
 
 def find_chromium() -> str | None:
@@ -34,8 +44,9 @@ class Chromium:
     def __init__(self, program: str, profile: pathlib.Path):
         self.errors: list[str] = []
         self.requested: list[str] = []
-        commands, self._send = os.pipe()
-        self._receive, answers = os.pipe()
+        self._log = profile / "stderr.log"
+        commands, self._send = _high_pipe()
+        self._receive, answers = _high_pipe()
         command = [
             *(program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--mute-audio"),
             *("--remote-debugging-pipe", "--no-first-run", "--hide-scrollbars", "--disable-extensions"),
@@ -46,8 +57,9 @@ class Chromium:
         self._process = subprocess.Popen(
             ["bash", "-c", shell, "chromium", *command],
             pass_fds=(commands, answers),
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=self._log.open("wb"),
         )
         os.close(commands)
         os.close(answers)
@@ -132,7 +144,7 @@ class Chromium:
             ready, _, _ = select.select([self._receive], [], [], _PATIENCE_SECONDS)
             chunk = os.read(self._receive, 1 << 20) if ready else b""
             if not chunk:
-                raise AssertionError("the browser does not answer")
+                raise AssertionError(f"the browser does not answer: {self._log.read_text(errors='replace')[-2000:]}")
             self._unread += chunk
         message, _, self._unread = self._unread.partition(b"\0")
         return json.loads(message)
