@@ -10,7 +10,6 @@ import hashlib
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from typing import NamedTuple
 
 import av
@@ -111,9 +110,7 @@ class _RangeReading:
 
     def elements(self, span: range) -> Iterator[VideoFrame | RangeEnd]:
         """The wanted frames of the span, and the RangeEnd."""
-        with open_video(self._path, self._max_pixels) as video:
-            unit = video.time_base
-        sampler = Sampler(self._sampling, unit)
+        sampler = Sampler(self._sampling, self._scan.unit)
         window = self._scan.window(sampler)
         first, last = max(span.start, window.start), min(span.stop, window.stop)
         if first >= last:
@@ -124,20 +121,21 @@ class _RangeReading:
             return
         if first == window.start:
             self._prove_jump(first)
-        chosen = set(range(first, last) if self._sampling.is_all else self._scan.chosen(sampler, range(first, last)))
+        places = range(first, last)
+        chosen = places if self._sampling.is_all else frozenset(self._scan.chosen(sampler, places))
         before, after = _Seam(first), _Seam(last)
         for shown in self._stretch(first, last):
             if first > window.start:
                 before.add(shown, self._converter)
             after.add(shown, self._converter)
             if shown.place in chosen:
-                yield self._image(shown, unit)
+                yield self._image(shown)
         seam_after = END if last == self._end else after.text if last < window.stop else None
         yield RangeEnd(before.text if first > window.start else None, seam_after)
 
-    def _image(self, shown: _Shown, unit: Fraction) -> VideoFrame:
+    def _image(self, shown: _Shown) -> VideoFrame:
         rgb = self._converter.upright_rgb(shown.frame)
-        return VideoFrame(shown.place, microseconds(shown.frame.pts, unit), rgb, shown.tag.position)
+        return VideoFrame(shown.place, microseconds(shown.frame.pts, self._scan.unit), rgb, shown.tag.position)
 
     def _stretch(self, first: int, last: int, *, lead: int = 1) -> Iterator[_Shown]:
         """Frames `first` to `last`, and some more for the seam, decoded from `lead` keyframes before on.
@@ -216,22 +214,22 @@ class _RangeReading:
         if chosen:
             second = self._scan.borders[1]
             alone = _Seam(second.place, 1)
-            for shown, _ in self._alone([second.ordinal]):
+            for shown in self._alone([second.ordinal]):
                 alone.add(shown, self._converter)
             if alone.text != self._seam_after_head(1):
                 raise _BrokenError("Its keyframes depend on what comes before them.")
-            for shown, unit in self._alone([int(self._scan.order[place]) for place in chosen]):
-                yield self._image(shown, unit)
+            for shown in self._alone([int(self._scan.order[place]) for place in chosen]):
+                yield self._image(shown)
         yield RangeEnd(None, None)
 
-    def _alone(self, ordinals: list[int]) -> Iterator[tuple[_Shown, Fraction]]:
-        """The frames of these keyframe packets, with the unit of their times; nothing else is decoded."""
+    def _alone(self, ordinals: list[int]) -> Iterator[_Shown]:
+        """The frames of these keyframe packets; nothing else is decoded."""
         wanted = set(ordinals)
         with self._open_at(ordinals[0]) as (video, packets):
             for numbered in packets:
                 self._alive()
                 if numbered.ordinal in wanted:
-                    yield self._decoded_alone(video, numbered), video.time_base
+                    yield self._decoded_alone(video, numbered)
                 if numbered.ordinal == ordinals[-1]:
                     return
 

@@ -11,6 +11,7 @@ import itertools
 import os
 import zlib
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +43,7 @@ class PacketScan:
         pts, dts: int64 [packets], in units of the stream; the least number where there is none.
         sizes, crcs: int64 [packets]: bytes, and their CRC-32.
         is_keyframe, is_shown: bool [packets]; what edit lists hide, and what is empty, is not shown.
+        unit: of the times, in seconds.
         refusal: why the frames cannot be told from the packets; None if they can.
     """
 
@@ -51,6 +53,7 @@ class PacketScan:
     crcs: Ints
     is_keyframe: npt.NDArray[np.bool_]
     is_shown: npt.NDArray[np.bool_]
+    unit: Fraction
     refusal: str | None
 
     @functools.cached_property
@@ -156,10 +159,10 @@ def scan_packets(
                 column.append(value)
             flags[0].append(packet.is_keyframe)
             flags[1].append(packet.size > 0 and not packet.is_discard)
-        codec = video.codec
+        codec, unit = video.codec, video.time_base
     all_pts, all_dts, sizes, crcs = (np.array(column, np.int64) for column in numbers)
     is_keyframe, is_shown = (np.array(list(flag), np.bool_) for flag in flags)
-    scan = PacketScan(all_pts, all_dts, sizes, crcs, is_keyframe, is_shown, None)
+    scan = PacketScan(all_pts, all_dts, sizes, crcs, is_keyframe, is_shown, unit, None)
     return dataclasses.replace(scan, refusal=complaint or _refusal(scan, codec))
 
 
