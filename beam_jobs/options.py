@@ -183,9 +183,14 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
+def whole_number(text: str) -> int:
+    """An argparse type: a whole number, 0 included."""
+    return 0 if text == "0" else positive_int(text)
+
+
 def positive_float(text: str) -> float:
     """An argparse type: a number above 0."""
-    number = _float(text)
+    number = finite_float(text)
     if not number > 0:
         raise argparse.ArgumentTypeError(f"must be above 0, got {text!r}")
     return number
@@ -213,13 +218,22 @@ def moment(text: str) -> Fraction:
 
 def ratio(text: str) -> float:
     """An argparse type: a number from 0 to 1."""
-    number = _float(text)
+    number = finite_float(text)
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {text!r}")
     return number
 
 
-def _float(text: str) -> float:
+def iou(text: str) -> float:
+    """An argparse type: an overlap that can be demanded of a detection."""
+    number = ratio(text)
+    if number <= 0.1:  # od_core.metrics.verdicts.BACKGROUND_IOU, which is not imported for --help
+        raise argparse.ArgumentTypeError(f"must be above 0.1 and at most 1, got {text!r}")
+    return number
+
+
+def finite_float(text: str) -> float:
+    """An argparse type: a finite number."""
     try:
         number = float(text)
     except ValueError:

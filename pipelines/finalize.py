@@ -93,11 +93,13 @@ def finalize(job: Job, ask: Ask) -> Finished | Unfit:
         provenance.update(part.provenance)
     files = [*kept, *_write_data_files(dataset, job, provenance, slices, first=_next_ordinal(kept))]
     counts = {"inputs": len(wanted), **_count(outcomes)}
-    details = job.publish(dataset.path, manifest.details if manifest is not None else {})
+    former_details = manifest.details if manifest is not None else {}
+    details = job.publish(dataset.path, former_details, [file.name for file in files])
     finished = Manifest(job.name, job.schema_version, job.options, provenance, counts, tuple(files), details)
     changed = manifest != finished
-    if changed:
-        storage.write_text(storage.join(dataset.path, MANIFEST), finished.to_text())
+    place = storage.join(dataset.path, MANIFEST)
+    if changed or storage.stat(place) is None:  # a job may have to remove it before it publishes
+        storage.write_text(place, finished.to_text())
     _remove_unnamed(dataset, job, finished)
     failed = sorted((o for o in outcomes if o.status == "failed"), key=lambda outcome: outcome.piece)
     return Finished(finished, failed, changed, removed)
