@@ -6,6 +6,7 @@ examples (the first two work when pasted; they use what the demo makes):
 
   boxbeam infer --model exported/saved_model --label_map labels.pbtxt --input photos/ 'clips/**/*.mp4' --output found
   boxbeam infer --model frozen_inference_graph.pb --label_map labels.pbtxt --input val-*.tfrecord --output found
+  boxbeam infer --model exported --label_map labels.pbtxt --input cameras/ --output found --fps 2 --start 1:00
 
   boxbeam infer --model exported/ --label_map labels.pbtxt --input photos/ --output found --input_tensor images \\
       --output_tensors boxes=output_0,scores=output_1,classes=output_2 --box_format xmin_ymin_xmax_ymax,pixels

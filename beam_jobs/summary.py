@@ -50,7 +50,7 @@ def text(work: Work, progress: Progress, result: RunResult) -> str:
 def plan_text(work: Work, plan: Plan) -> str:
     """What `--dry_run` prints."""
     kinds = collections.Counter(source.kind for source in plan.sources)
-    todo = collections.Counter(piece.source.kind for piece in plan.pieces)
+    todo = collections.Counter(source.kind for source in {piece.source for piece in plan.pieces})
     lines = [
         f"{work.job.name}: plan for {work.ask.output} (nothing is done)",
         f"  inputs: {_kinds(kinds)} ({byte_size(sum(source.size for source in plan.sources))})",

@@ -53,6 +53,11 @@ class Sampling:
         return not self.options
 
     @property
+    def skips(self) -> bool:
+        """Whether frames can be left undecoded."""
+        return self.keyframes or self.start > 0
+
+    @property
     def options(self) -> Mapping[str, str]:
         """What is not as by default, as text that is equal for equal samplings."""
         texts = {
@@ -69,12 +74,15 @@ EVERY_FRAME = Sampling()
 
 
 class Sampler:
-    """A Sampling for a video whose times count in `unit` seconds; instants are whole numbers of that unit."""
+    """A Sampling for a video whose times count in `unit` seconds; instants are whole numbers of that unit.
+
+    The window is from instant `first` up to, not including, `stop` (None: to the end).
+    """
 
     def __init__(self, sampling: Sampling, unit: Fraction):
         self._sampling = sampling
-        self._first = math.ceil(sampling.start / unit)
-        self._stop = None if sampling.end is None else math.ceil(sampling.end / unit)
+        self.first = math.ceil(sampling.start / unit)
+        self.stop = None if sampling.end is None else math.ceil(sampling.end / unit)
         # Half an instant times this is a place on the grid.
         self._grid = None if sampling.fps is None else sampling.fps * unit / 2
 
@@ -86,15 +94,15 @@ class Sampler:
     @property
     def needs_times(self) -> bool:
         """Whether frames must have times to be chosen."""
-        return self._grid is not None or self._first > 0 or self._stop is not None
+        return self._grid is not None or self.first > 0 or self.stop is not None
 
     def is_before(self, at: int) -> bool:
         """Whether the window begins later."""
-        return at < self._first
+        return at < self.first
 
     def is_over(self, at: int) -> bool:
         """Whether the window ended before."""
-        return self._stop is not None and at >= self._stop
+        return self.stop is not None and at >= self.stop
 
     def takes(self, index: int, *, is_keyframe: bool, before: int | None, at: int, after: int | None) -> bool:
         """Whether a frame is wanted.

@@ -116,7 +116,7 @@ def numbers_of_elements(elements: Elements) -> list[int | None]:
     return [element.index if isinstance(element, VideoFrame) else None for element in elements]
 
 
-def write_with_cover(path: pathlib.Path, images: Sequence[np.ndarray]) -> None:
+def write_with_cover(path: pathlib.Path, images: Sequence[np.ndarray]) -> pathlib.Path:
     """A cover picture as the first stream, then the video."""
     with av.open(str(path), "w") as out:
         cover = out.add_stream("mjpeg", rate=1)
@@ -131,9 +131,65 @@ def write_with_cover(path: pathlib.Path, images: Sequence[np.ndarray]) -> None:
             out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         out.mux(cover.encode(None))
         out.mux(stream.encode(None))
+    return path
 
 
 def ffprobe_frames(path: pathlib.Path) -> list[dict[str, int]]:
     command = ["ffprobe", "-v", "quiet", "-of", "json", "-select_streams", "v:0", "-show_frames"]
     command += ["-show_entries", "frame=pts,best_effort_timestamp", str(path)]
     return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["frames"]
+
+
+def write_streams(path: pathlib.Path, images: Sequence[np.ndarray], widths: Sequence[int]) -> pathlib.Path:
+    """A file with a video stream of each width, packets in turn."""
+    with av.open(str(path), "w") as out:
+        streams = [out.add_stream("mpeg4", rate=10, options={"g": "5"}) for _ in widths]
+        for stream, width in zip(streams, widths, strict=True):
+            stream.width, stream.height, stream.pix_fmt = width, images[0].shape[0], "yuv420p"
+        for image in images:
+            for stream in streams:
+                cut = np.ascontiguousarray(image[:, : stream.width])
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(cut, format="rgb24")))
+        for stream in streams:
+            out.mux(stream.encode(None))
+    return path
+
+
+def write_changing_size(path: pathlib.Path, parts: Sequence[Sequence[np.ndarray]]) -> pathlib.Path:
+    """An H.264 transport stream whose size changes from part to part while its times run on."""
+    unit = fractions.Fraction(1, 25)
+    with av.open(str(path), "w") as out:
+        height, width = parts[0][0].shape[:2]
+        stream = out.add_stream("libx264", rate=25, options={"x264-params": "threads=1:keyint=8:scenecut=0"})
+        stream.width, stream.height, stream.pix_fmt, stream.time_base = width, height, "yuv420p", unit
+        at = 0
+        for part in parts:
+            encoder = av.CodecContext.create("libx264", "w")
+            encoder.height, encoder.width = part[0].shape[:2]
+            encoder.pix_fmt, encoder.time_base, encoder.framerate = "yuv420p", unit, fractions.Fraction(25)
+            encoder.options = {"x264-params": "threads=1:keyint=8:scenecut=0:bframes=2"}
+            frames: list[av.VideoFrame | None] = []
+            for image in part:
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+                frame.pts, frame.time_base = at, unit
+                frames.append(frame)
+                at += 1
+            for frame in [*frames, None]:
+                for packet in encoder.encode(frame):
+                    packet.stream = stream
+                    out.mux(packet)
+    return path
+
+
+def cut_without_encoding(source: pathlib.Path, path: pathlib.Path, start: int) -> pathlib.Path:
+    """The packets of an MP4 with times `start` ticks lower: an edit list hides the frames that come out below 0."""
+    with av.open(str(source)) as read, av.open(str(path), "w") as out:
+        template = read.streams.video[0]
+        stream = out.add_stream_from_template(template)
+        stream.time_base = template.time_base
+        for packet in read.demux(template):
+            if packet.size:
+                packet.pts, packet.dts = (packet.pts or 0) - start, (packet.dts or 0) - start
+                packet.stream = stream
+                out.mux(packet)
+    return path
