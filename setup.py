@@ -20,6 +20,7 @@ setup(
     packages=find_packages(include=["beam_jobs", "od_core", "od_core.*", "pipelines"]),
     package_data={
         **{package: ["py.typed"] for package in ("beam_jobs", "od_core", "pipelines")},
+        "od_core.review": ["pages/*"],
         "od_core.harbour": ["frozen_inference_graph.pb", "label_map.pbtxt"],
     },
     install_requires=[

@@ -5,6 +5,7 @@ examples:
   boxbeam evaluate --detections found --ground_truth VOC2012/Annotations --output scores --metrics voc07,voc10
   boxbeam evaluate --detections found --ground_truth records/ --split val --output scores
   boxbeam evaluate --detections found --ground_truth records/ --split train,val --output scores
+  boxbeam evaluate --model exported/ --label_map labels.pbtxt --ground_truth records/ --split val --output scores
   boxbeam evaluate --detections found --ground_truth records/ --output scores --verdicts --iou 0.75
 
 what you get:
@@ -12,9 +13,14 @@ what you get:
   API gives it, what the numbers are, which frames and classes they are about, and where the detections come from.
   Numbers equal those of pycocotools and of the API's own evaluators; boxes are measured in pixels.
 
+  With --model also scores/detections, a dataset as boxbeam infer writes it: after a kill the same command continues it.
+
   With --split train,val the same for each split, in scores/train and scores/val, and scores/splits.json with both side
   by side: how much better the model is on the images that it has learnt from. docs/evaluate-modes.md says more.
 
+  Also the score at which F1 is best, overall and per class, confusions, what kinds of errors cost, calibration, sizes
+  and slices: scores/evaluation.html is a page to look at, scores/plots has its pictures, scores/curves.parquet the
+  points of precision-recall curves.
   With --verdicts also scores/verdicts.parquet: a row for every detection (right, wrong and why, or ignored) and for
   every object that was missed, at one IoU. docs/metrics.md says what every number and every column is.
 
@@ -35,6 +41,7 @@ exit status:
 import argparse
 import contextlib
 import difflib
+import json
 import logging
 import os
 import signal
@@ -44,7 +51,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from beam_jobs import options
+from beam_jobs import evaluate_options, options
 
 if TYPE_CHECKING:
     from od_core.metrics.metric import MetricFactory
@@ -62,17 +69,24 @@ EXIT_BELOW = 4
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate; returns the exit status."""
     args, beam_options = options.parse(_parser(), argv)
-    from od_core.errors import BoxbeamError, UsageError
+    from od_core.errors import BoxbeamError, RunStoppedError, UsageError
 
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")  # what Beam logs below is no news
     try:
+        evaluate_options.check(args, _parser())
+        if args.watch:
+            from beam_jobs.evaluate_watch import watch_exports
+
+            return watch_exports(args, lambda one: _run(one, beam_options))
         faults = _run(args, beam_options)
     except UsageError as error:
         return _ended(f"error: {error}", 2)
+    except RunStoppedError as error:
+        return _ended("interrupted; repeat the command to continue", 128 + signal.Signals[str(error)])
     except BoxbeamError as error:
         return _ended(f"stopped: {error}", 1)
     except KeyboardInterrupt:
-        return _ended("interrupted; repeat the command to evaluate", 128 + signal.SIGINT)
+        return _ended("interrupted; repeat the command to continue", 128 + signal.SIGINT)
     return _ended(f"--fail_under: {'; '.join(faults)}", EXIT_BELOW) if faults else 0
 
 
@@ -91,12 +105,25 @@ def build(root: Any, plan: "EvaluationPlan", factories: Sequence["MetricFactory"
 def _parser() -> argparse.ArgumentParser:
     made = options.parser(__doc__ or "", "evaluate")
     group = made.add_argument_group("what to do")
-    group.add_argument(
+    what = group.add_mutually_exclusive_group(required=True)
+    what.add_argument(
         "--detections",
         type=options.path,
-        required=True,
         metavar="DIR",
         help="a detections dataset as boxbeam infer writes it, or one Parquet file of that format",
+    )
+    what.add_argument(
+        "--model",
+        type=options.path,
+        metavar="MODEL",
+        help="an exported detector, as for boxbeam infer: it is run on the images of the ground truth first",
+    )
+    what.add_argument(
+        "--watch",
+        type=options.path,
+        metavar="DIR",
+        help="a folder into which a training loop exports: every export with a step in its name (export_1200/, 1200/,"
+        " model-1200.pb) is evaluated as with --model, in order, for as long as new ones come",
     )
     group.add_argument(
         "--ground_truth",
@@ -104,8 +131,8 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         nargs="+",
         metavar="PATH",
-        help="a record dataset made by boxbeam convert, a COCO JSON file, Pascal VOC XML files (their folder, or a list"
-        " of them), or Parquet with a column objects (docs/detections-format.md); several count as one",
+        help="a record dataset made by boxbeam convert, annotations in a format that it reads (docs/convert.md), or"
+        " Parquet with a column objects (docs/detections-format.md); several count as one",
     )
     group.add_argument(
         "--output",
@@ -118,7 +145,8 @@ def _parser() -> argparse.ArgumentParser:
         "--images",
         type=options.path,
         metavar="DIR",
-        help="the images, looked at only for the size of those whose annotation does not say it",
+        help="the images of annotation files: what a model is run on; else looked at only for the size of those whose"
+        " annotation does not say it",
     )
     group.add_argument(
         "--split",
@@ -169,17 +197,24 @@ def _parser() -> argparse.ArgumentParser:
         type=options.iou,
         default=0.5,
         metavar="X",
-        help="least overlap (intersection over union) of a detection that counts as right in verdicts (default: 0.5)",
+        help="least overlap (intersection over union) of a detection that counts as right in verdicts, curves,"
+        " confusions and errors (default: 0.5)",
     )
-    running = made.add_argument_group("running")
-    running.add_argument(
-        "--runner",
-        type=options.runner,
-        default="DirectRunner",
-        metavar="RUNNER",
-        help="Beam runner: DirectRunner is this machine; FlinkRunner, SparkRunner, DataflowRunner, PortableRunner take"
-        " Beam's own options, which may follow here (--flink_master ...)",
+    group.add_argument(
+        "--slice_by",
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help="also evaluate parts of the data by themselves: folder; or the name of a column of the detections; or a"
+        " regular expression with a group, searched in keys, such as 'camera_([0-9]+)'; may be given several times",
     )
+    group.add_argument(
+        "--numbers_only",
+        action="store_true",
+        help="only metrics.json: no page, curves, confusions, kinds of errors, slices",
+    )
+    evaluate_options.add_model_options(made)
+    evaluate_options.add_watch_options(made)
     return made
 
 
@@ -214,6 +249,13 @@ def _metrics(text: str) -> tuple[str, ...]:
 
 def _run(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str]:
     """Evaluate as the command line says; returns what is below --fail_under."""
+    if args.model:
+        from beam_jobs.evaluate_model import detect
+
+        detections = detect(args, beam_options)
+        if args.dry_run:
+            return []
+        args = argparse.Namespace(**{**vars(args), "detections": detections})
     if len(args.split) < 2:
         return _evaluate(args, beam_options)
     from beam_jobs.evaluate_splits import evaluate_splits
@@ -227,12 +269,15 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str
     from beam_jobs.launch import refuse_output
     from od_core import storage
     from od_core.annotations.joined_truth import open_all_ground_truth
+    from od_core.insight.insight import DEFINITION
     from od_core.metrics.catalogue import metric_factories
     from od_core.metrics.gate import Gate, full_name
     from pipelines.engine import Engine
     from pipelines.evaluate_detections import find_detections
+    from pipelines.evaluate_insight import InsightTask, leave_beside
     from pipelines.evaluate_plan import plan_evaluation
     from pipelines.evaluate_report import METRICS_FILE, metrics_text
+    from pipelines.evaluate_slices import slices_by
 
     detections, output = options.absolute(args.detections), options.absolute(args.output)
     ground_truth = [options.absolute(path) for path in args.ground_truth]
@@ -247,6 +292,7 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str
         storage.register_remote(remote_files)
     open_images = _open_images(args)
     found = find_detections(detections)
+    slicing = slices_by(args.slice_by, found)
     truth = open_all_ground_truth(ground_truth, images=images, splits=args.split)
     with _work_folder(output, is_local=engine.is_local) as folder:
         truth_file, values_file = storage.join(folder, "truth.parquet"), storage.join(folder, "values.json")
@@ -254,25 +300,33 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str
         factories = metric_factories(args.metrics, plan.categories, plan.ancestors)
         empty = {name: make() for name, make in factories.items()}
         definitions = {name: metric.definition for name, metric in empty.items()}
+        insight = None if args.numbers_only else InsightTask(folder, plan.categories, args.iou, slicing)
+        if insight:
+            definitions["insight"] = DEFINITION
         names = [name for metric in empty.values() for name in metric.value()]
+        names += insight.empty().value().numbers if insight else []
         gates = [Gate(full_name(word, names), least) for word, least in args.fail_under]
 
         from pipelines.evaluate import run  # and with it Beam, which takes seconds: not before refusals
         from pipelines.evaluate_verdicts import VERDICTS_FILE, VerdictParts
 
         verdicts = VerdictParts(storage.join(folder, "verdicts"), plan.categories, args.iou) if args.verdicts else None
-        values = run(plan, list(factories.values()), engine, values_file, remote_files, verdicts)
+        values = run(plan, list(factories.values()), engine, values_file, remote_files, verdicts, insight)
+        looked_into = insight.read() if insight else None
         if verdicts:
             verdicts.join(found, storage.join(output, VERDICTS_FILE))
         else:
             storage.remove([storage.join(output, VERDICTS_FILE)])  # those of an earlier evaluation
     source = {"paths": args.ground_truth, "form": truth.form, "splits": list(args.split)}
     place = storage.join(output, METRICS_FILE)
-    storage.write_text(place, metrics_text(plan, values, definitions, source))
+    document = metrics_text(plan, values, definitions, source, looked_into)
+    leave_beside(output, looked_into, json.loads(document))
+    storage.write_text(place, document)
 
     from beam_jobs.evaluate_text import text
 
-    print(text(plan, values, definitions, place, args.split), flush=True)
+    print(text(plan, values, definitions, place, args.split, looked_into), flush=True)
+    values = {**values, "insight": looked_into.numbers} if looked_into else values
     reached = {name: x for numbers in values.values() for name, x in numbers.items()}
     return [fault for gate in gates if (fault := gate.fault(reached))]
 

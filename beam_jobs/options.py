@@ -183,6 +183,11 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
+def whole_number(text: str) -> int:
+    """An argparse type: a whole number, 0 included."""
+    return 0 if text == "0" else positive_int(text)
+
+
 def positive_float(text: str) -> float:
     """An argparse type: a number above 0."""
     number = finite_float(text)

@@ -45,6 +45,15 @@ OBJECT_WEIGHT = "image/object/weight"
 OBJECT_TRUNCATED = "image/object/truncated"
 OBJECT_VIEW = "image/object/view"
 OBJECT_MASK = "image/object/mask"
+OBJECT_MASK_WEIGHT = "image/object/mask/weight"
+
+# Keypoints: for every object one value of each name, end to end; x and y float (0..1), visibility int64 (0: not
+# annotated, 1: hidden, 2: visible), text bytes; num int64, one value per object: how many are annotated.
+OBJECT_KEYPOINT_X = "image/object/keypoint/x"
+OBJECT_KEYPOINT_Y = "image/object/keypoint/y"
+OBJECT_KEYPOINT_VISIBILITY = "image/object/keypoint/visibility"
+OBJECT_KEYPOINT_TEXT = "image/object/keypoint/text"
+OBJECT_KEYPOINT_NUM = "image/object/keypoint/num"
 
 # What a detector found: box edges and score float, label int64.
 DETECTION_BOX = tuple(f"image/detection/bbox/{edge}" for edge in ("ymin", "xmin", "ymax", "xmax"))

@@ -14,14 +14,18 @@ from typing import Any
 import pyarrow as pa
 
 from od_core import storage
+from od_core.annotations.annotated import Annotations
+from od_core.annotations.coco import CocoAnnotations
 from od_core.annotations.detect import open_annotations
 from od_core.annotations.image_folder import ImageFolder
+from od_core.annotations.reading import ReadingOptions
 from od_core.annotations.voc import VocAnnotations
 from od_core.box_policy import POLICIES
 from od_core.errors import LabelMapError, OutputError, UsageError
 from od_core.label_map import LabelMap
 from od_core.record_index import RECORD_INDEX, RECORDS_VERSION, RecordPlace, record_index_table
 from od_core.schemas import FrameError, FrameRow
+from od_core.stored_image import DEFAULT_RULES, ImageRules
 from pipelines import convert_remarks
 from pipelines.convert_collect import AnnotationSet, make_convert_plan
 from pipelines.convert_layout import Layout
@@ -56,12 +60,15 @@ class ConvertJob:
 
     Attributes:
         layout: splits and shards.
+        masks, keypoints: whether records get them.
+        image_rules: how images go into records.
         input_splits: the split that each input is in, as the command line says; empty where it does not.
         images: the image folder; None for the one that belongs to the annotations by convention.
         format: of the annotations, or "auto".
         label_map: the classes; None takes them from the annotations.
         boxes: what to do with boxes outside the image, one of `box_policy.POLICIES`.
         unknown_label: what to do with objects whose class the label map lacks, one of `UNKNOWN_LABEL`.
+        reading: what the annotations do not say themselves.
     """
 
     layout: Layout
@@ -70,7 +77,11 @@ class ConvertJob:
     label_map: LabelMap | None = None
     boxes: str = "clip"
     unknown_label: str = "fail"
+    masks: bool = False
+    keypoints: bool = False
+    image_rules: ImageRules = DEFAULT_RULES
     input_splits: tuple[str, ...] = ()
+    reading: ReadingOptions = dataclasses.field(default_factory=ReadingOptions)
 
     name = "convert"
     table = "index"
@@ -86,7 +97,7 @@ class ConvertJob:
     @property
     def options(self) -> Mapping[str, str]:
         """What changes the records."""
-        layout = self.layout
+        layout, rules = self.layout, self.image_rules
         sizes = {
             "--shard_bytes": layout.shard_bytes,
             "--images_per_shard": layout.images_per_shard,
@@ -101,13 +112,21 @@ class ConvertJob:
             "--label_map": f"sha256:{self.label_map.digest}" if self.label_map else "that of the annotations",
             "--boxes": self.boxes,
             "--unknown_label": self.unknown_label,
+            "--masks": "on" if self.masks else "off",
+            "--keypoints": "on" if self.keypoints else "off",
+            **self.reading.given(),
+            "--exif": rules.exif,
+            "--max_side": str(rules.max_side or "none"),
+            "--jpeg_quality": str(rules.jpeg_quality),
+            "--verify": rules.verify,
+            "--compression": layout.compression,
         }
 
     def check(self, ask: Ask) -> None:
         """See Job. Opens what is quickly opened; whole files are read in `find`."""
         for path in ask.inputs:
             if storage.stat(path) is None:
-                open_annotations(path, self.format)
+                self._open(path)
         if self.images is not None and not storage.is_folder(self.images):
             raise UsageError(f"{self.images}: no such image folder (--images)")
 
@@ -215,12 +234,19 @@ class ConvertJob:
                 " nobody could tell them from the new ones; choose another --output"
             )
 
+    def _open(self, path: str) -> Annotations:
+        with_excerpts = self.masks or self.keypoints
+        return open_annotations(
+            path, self.format, images=self.images, options=self.reading, with_excerpts=with_excerpts
+        )
+
     def _sets(self, ask: Ask) -> list[AnnotationSet]:
         folders: dict[str, ImageFolder] = {}
         found = []
         splits = self.input_splits or (None,) * len(ask.inputs)
         for path, split in zip(ask.inputs, splits, strict=True):
-            one = open_annotations(path, self.format)
+            one = self._open(path)
+            self._refuse_without_shapes(path, one)
             if isinstance(one, VocAnnotations) and self.layout.splits is None and split is None:
                 one = one.with_own_splits()
             place = self.images or one.images_folder
@@ -232,6 +258,14 @@ class ConvertJob:
                     raise UsageError(f"{place}: no images in there; say with --images DIR where those of {path} lie")
             found.append(AnnotationSet(one, folders[place], split))
         return found
+
+    def _refuse_without_shapes(self, path: str, annotations: Annotations) -> None:
+        if self.masks and not isinstance(annotations, CocoAnnotations):
+            raise UsageError(f"{path}: --masks needs COCO annotations, these are {annotations.format}; leave it out")
+        if self.keypoints and not (isinstance(annotations, CocoAnnotations) and annotations.keypoints):
+            raise UsageError(
+                f"{path}: no category lists keypoints, as COCO's person_keypoints files do; leave --keypoints out"
+            )
 
     def _refuse_unknown_labels(self, plan: ConvertPlan) -> None:
         label_map = plan.header.label_map

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from od_core.annotations.annotated import AnnotatedImage, AnnotationFault, Annotations
+from od_core.annotations.coco import CocoAnnotations
 from od_core.annotations.image_folder import ImageFolder
 from od_core.annotations.voc import VocAnnotations
 from od_core.errors import AnnotationError, UsageError
@@ -90,6 +91,7 @@ def make_convert_plan(
         _not_annotated(sets, keys),
         _in_no_split(table, splits),
         () if layout.splits is None else _own_splits(sets, collected.splits),
+        _keypoints(sets),
     )
     return ConvertPlan(header, table.take(pa.array(rows, pa.int64())), collected.labels)
 
@@ -100,6 +102,18 @@ def _own_splits(sets: Sequence[AnnotationSet], splits: Sequence[str | None]) -> 
         if isinstance(one.annotations, VocAnnotations):
             found.update(one.annotations.own_splits)
     return tuple(sorted(found))
+
+
+def _keypoints(sets: Sequence[AnnotationSet]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for one in sets:
+        if isinstance(one.annotations, CocoAnnotations):
+            for label, names in one.annotations.keypoints.items():
+                if found.setdefault(label, tuple(names)) != tuple(names):
+                    raise UsageError(
+                        f"the annotations name the keypoints of {label!r} differently; correct one of them"
+                    )
+    return found
 
 
 def _dealt(
@@ -191,12 +205,13 @@ def _less(image: PlannedImage, fault: AnnotationFault) -> PlannedImage:
 
 
 def _located(image: AnnotatedImage, folder: ImageFolder) -> tuple[PlannedImage, FileInfo | None]:
+    objects = len(image.objects) + sum(convert_remarks.is_lost(note.kind) for note in image.notes)
     try:
         key, info = folder.find(image.name)
     except AnnotationError as error:
         kind = convert_remarks.IMAGE_NOT_FOUND
-        return PlannedImage(image.name, "", 0, image, str(error), kind, found_objects=len(image.objects)), None
-    return PlannedImage(key, info.path, info.size, image, found_objects=len(image.objects)), info
+        return PlannedImage(image.name, "", 0, image, str(error), kind, found_objects=objects), None
+    return PlannedImage(key, info.path, info.size, image, found_objects=objects), info
 
 
 def _faulty(fault: AnnotationFault) -> tuple[PlannedImage, FileInfo | None]:

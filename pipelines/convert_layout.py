@@ -16,6 +16,9 @@ DEFAULT_SHARD_BYTES = 128 << 20
 
 # What a record weighs beside its image: names, checksums, a few boxes.
 _BYTES_BESIDE_IMAGE = 1024
+COMPRESSION = ("none", "gzip")
+GZIP_EXTENSION = ".tfrecord.gz"
+
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 _HASH_RANGE = 1 << 64
 _USUAL = ("train", "trainval", "val", "valid", "validation", "test")
@@ -41,6 +44,7 @@ class Layout:
         seed: another seed, another split and another order.
         shard_bytes, images_per_shard, num_shards: how large a shard is; of the three one is given.
         shuffle: whether records are in an order that depends on `seed`; else they keep that of the input.
+        compression: one of `COMPRESSION`, of whole shards.
     """
 
     splits: Mapping[str, float] | None
@@ -50,6 +54,7 @@ class Layout:
     images_per_shard: int | None = None
     num_shards: int | None = None
     shuffle: bool = True
+    compression: str = "none"
 
     def __post_init__(self) -> None:
         if self.splits is None:
@@ -136,10 +141,11 @@ class Layout:
             count = math.ceil(weights.sum() / (self.shard_bytes or math.inf)) or 1
         if self.shard_bytes is None:
             weights[:] = 1
+        extension = GZIP_EXTENSION if self.compression == "gzip" else ".tfrecord"
         before = np.cumsum(weights) - weights / 2
         _, numbers = np.unique((before * count / weights.sum()).astype(np.int64), return_inverse=True)
         images = np.bincount(numbers)
-        names = [f"{split}-{number:05d}-of-{len(images):05d}.tfrecord" for number in range(len(images))]
+        names = [f"{split}-{number:05d}-of-{len(images):05d}{extension}" for number in range(len(images))]
         return [Shard(split, name, int(n)) for name, n in zip(names, images, strict=True)]
 
     def _group(self, key: str) -> str:

@@ -5,17 +5,19 @@ It is one Parquet file, a row group a shard, which the workers read; the annotat
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from od_core import storage
-from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject
+from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject, AnnotationNote, Excerpt, ImageLabel
 from od_core.label_map import LabelMap, parse_label_map
 from pipelines.convert_layout import Shard
 from pipelines.items import Source
 
+_EXCERPT = pa.struct([pa.field("offset", pa.int64()), pa.field("length", pa.int64()), pa.field("crc32", pa.int64())])
 _OBJECT = pa.struct(
     [
         pa.field("label", pa.string()),
@@ -28,6 +30,8 @@ _OBJECT = pa.struct(
         pa.field("truncated", pa.bool_()),
         pa.field("view", pa.string()),
         pa.field("area", pa.float64()),
+        pa.field("excerpt", _EXCERPT),
+        pa.field("features", pa.string()),  # JSON
     ]
 )
 
@@ -36,6 +40,7 @@ _PLAN = pa.schema(
         pa.field("key", pa.string()),
         pa.field("uri", pa.binary()),
         pa.field("size", pa.int64()),
+        pa.field("source", pa.binary()),
         pa.field("place", pa.string()),
         pa.field("name", pa.string()),
         pa.field("source_id", pa.string()),
@@ -46,6 +51,9 @@ _PLAN = pa.schema(
         pa.field("lost_objects", pa.list_(pa.string())),
         pa.field("found_objects", pa.int64()),
         pa.field("objects", pa.list_(_OBJECT)),
+        pa.field("normalised", pa.bool_()),
+        pa.field("labels", pa.string()),  # JSON
+        pa.field("notes", pa.string()),  # JSON
     ]
 )
 _HEADER = b"boxbeam.convert_plan"
@@ -103,6 +111,7 @@ class PlanHeader(NamedTuple):
         not_annotated: images in the image folders that no annotation is about.
         in_no_split: images that are in none of the splits that were given.
         unused_splits: splits that the data set itself has and that were not asked for.
+        keypoints: names of keypoints by class.
     """
 
     format: str
@@ -114,6 +123,7 @@ class PlanHeader(NamedTuple):
     not_annotated: LeftOut = LeftOut()
     in_no_split: LeftOut = LeftOut()
     unused_splits: tuple[str, ...] = ()
+    keypoints: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
     @property
     def version(self) -> int:
@@ -123,7 +133,7 @@ class PlanHeader(NamedTuple):
     def to_text(self) -> str:
         """JSON; see `of_text`."""
         label_map = self.label_map.to_text() if self.label_map else None
-        return json.dumps({**self._asdict(), "label_map": label_map})
+        return json.dumps({**self._asdict(), "label_map": label_map, "keypoints": dict(self.keypoints)})
 
     @classmethod
     def of_text(cls, text: str | bytes) -> "PlanHeader":
@@ -132,6 +142,7 @@ class PlanHeader(NamedTuple):
         fields["label_map"] = parse_label_map(fields["label_map"], "the plan") if fields["label_map"] else None
         fields["shards"] = tuple(Shard(*shard) for shard in fields["shards"])
         fields["loose_faults"] = tuple(fields["loose_faults"])
+        fields["keypoints"] = {label: tuple(names) for label, names in fields["keypoints"].items()}
         fields["unused_splits"] = tuple(fields["unused_splits"])
         for name in ("not_annotated", "in_no_split"):
             images, objects, first = fields[name]
@@ -175,11 +186,19 @@ def plan_table(rows: Sequence[PlannedImage]) -> pa.Table:
         "fault_kind": [row.fault_kind for row in rows],
         "found_objects": [row.found_objects for row in rows],
         "lost_objects": [list(row.lost_objects) for row in rows],
-        "objects": [[item._asdict() for item in row.annotated.objects] for row in rows],
+        "objects": [[_fields(item) for item in row.annotated.objects] for row in rows],
+        "source": [row.annotated.source.encode("utf-8", "surrogateescape") for row in rows],
+        "labels": [json.dumps(row.annotated.labels) for row in rows],
+        "notes": [json.dumps(row.annotated.notes) for row in rows],
     }
-    for name in ("place", "name", "source_id", "width", "height"):
+    for name in ("place", "name", "source_id", "width", "height", "normalised"):
         columns[name] = [getattr(row.annotated, name) for row in rows]
     return pa.table(columns, _PLAN)
+
+
+def _fields(item: AnnotatedObject) -> dict[str, Any]:
+    features = json.dumps(item.features) if item.features else None
+    return {**item._asdict(), "excerpt": item.excerpt and item.excerpt._asdict(), "features": features}
 
 
 class ShardPlans:
@@ -206,8 +225,18 @@ class ShardPlans:
 
 
 def _planned(row: Mapping[str, Any]) -> PlannedImage:
-    objects = tuple(AnnotatedObject(**{**item, "box_px": tuple(item["box_px"])}) for item in row["objects"])
-    annotated = AnnotatedImage(row["name"], "", row["place"], row["source_id"], row["width"], row["height"], objects)
+    annotated = AnnotatedImage(
+        row["name"],
+        row["source"].decode("utf-8", "surrogateescape"),
+        row["place"],
+        row["source_id"],
+        row["width"],
+        row["height"],
+        tuple(_object(item) for item in row["objects"]),
+        normalised=row["normalised"],
+        labels=tuple(ImageLabel(*label) for label in json.loads(row["labels"])),
+        notes=tuple(AnnotationNote(*note) for note in json.loads(row["notes"])),
+    )
     return PlannedImage(
         row["key"],
         row["uri"].decode("utf-8", "surrogateescape"),
@@ -218,3 +247,9 @@ def _planned(row: Mapping[str, Any]) -> PlannedImage:
         tuple(row["lost_objects"]),
         row["found_objects"],
     )
+
+
+def _object(item: Mapping[str, Any]) -> AnnotatedObject:
+    excerpt = Excerpt(**item["excerpt"]) if item["excerpt"] else None
+    features = tuple((key, value) for key, value in json.loads(item["features"] or "[]"))
+    return AnnotatedObject(**{**item, "box_px": tuple(item["box_px"]), "excerpt": excerpt, "features": features})

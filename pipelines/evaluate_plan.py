@@ -26,7 +26,7 @@ from pipelines.evaluate_classes import (
 )
 from pipelines.evaluate_detections import DetectionsSet, read_columns
 from pipelines.evaluate_image_labels import OpenImages
-from pipelines.evaluate_join import SHOWN, Join, Named
+from pipelines.evaluate_join import SHOWN, FramesByKey, Join, Named
 from pipelines.evaluate_truth import TruthFrames, read_truth, write_frames
 
 
@@ -138,12 +138,10 @@ def plan_evaluation(
         unprocessed=_named(frames, missing),
         failed=int(join.is_failed()[missing].sum()),
         unusable=_named(frames, np.flatnonzero(~usable)),
-        object_faults=Named(
-            truth.object_faults, tuple(f"{fault.place}: {fault.message}" for fault in truth.first_object_faults[:SHOWN])
-        ),
-        unknown=Named(join.unknown, tuple(join.first_unknown)),
+        object_faults=_object_faults(truth),
+        unknown=join.unknown.named(),
         ambiguous=Named.of(matches.ambiguous),
-        other_size=Named(join.other_size, tuple(join.first_other_size)),
+        other_size=join.other_size.named(),
         classes=_counted(classes, class_ids, ids, join.class_counts),
         unknown_classes=tuple(sorted({class_name(p) for p, i in zip(join.classes.pairs, ids, strict=True) if i < 0})),
         unknown_objects=tuple(sorted(class_name(pair) for pair in strangers)),
@@ -160,8 +158,15 @@ def _keys_of(detections: DetectionsSet) -> set[str]:
     return keys
 
 
+def _object_faults(truth: GroundTruthSet) -> Named:
+    first = tuple(f"{fault.place}: {fault.message}" for fault in truth.first_object_faults[:SHOWN])
+    return Named(truth.object_faults, first, truth.object_faults - len(first))
+
+
 def _named(frames: TruthFrames, places: npt.NDArray[np.int64]) -> Named:
-    return Named(len(places), tuple(frames.names_at(places[:SHOWN])))
+    told = FramesByKey()
+    told.add(frames.table.column("key").take(pa.array(places)).to_pylist(), frames.names_at(places))
+    return told.named()
 
 
 def _counted(
@@ -186,7 +191,8 @@ def _nothing_matches(join: Join, frames: TruthFrames, matches: KeyMatches) -> Us
     else:
         why = "names must be equal, or end alike by whole folders"
     there = frames.names_at(np.array([0]))[0]
-    example = join.first_unknown[0] if join.first_unknown else None
+    unknown = join.unknown.named()
+    example = unknown.first[0] if unknown.first else None
     speak = f"the detections speak of '{example}'" if example else "the detections hold no rows"
     return UsageError(
         f"no image of the detections is in the ground truth: {speak}, the ground truth of '{there}'; {why}"
@@ -194,15 +200,17 @@ def _nothing_matches(join: Join, frames: TruthFrames, matches: KeyMatches) -> Us
 
 
 def _unprocessed(join: Join, frames: TruthFrames, matches: KeyMatches, missing: npt.NDArray[np.int64]) -> UsageError:
+    named = _named(frames, missing)
+    more = f" and {named.more:,} more" if named.more else ""
     failed = int(join.is_failed()[missing].sum())
     tried = f", {failed:,} of them because they failed" if failed else ""
     other = ""
     if matches.ambiguous:
         other = f"; names that could each mean several of them: {quoted(matches.ambiguous)}"
-    elif join.unknown:
-        other = f"; the detections also speak of images that the ground truth lacks, such as '{join.first_unknown[0]}'"
+    elif unknown := join.unknown.named().first:
+        other = f"; the detections also speak of images that the ground truth lacks, such as '{unknown[0]}'"
     return UsageError(
         f"{len(missing):,} of {frames.table.num_rows:,} images of the ground truth were not processed{tried}:"
-        f" {quoted(frames.names_at(missing))}{other}. Numbers that leave them out could flatter the model: run infer on"
+        f" {quoted(named.first)}{more}{other}. Numbers that leave them out could flatter the model: run infer on"
         f" them{' (--retry_failed)' if failed else ''}, or evaluate the others with --allow_missing"
     )

@@ -15,6 +15,7 @@ from PIL import GifImagePlugin
 from od_core import schemas, storage
 from od_core.images import IMAGE_EXTENSIONS
 from od_core.label_map import LabelMap
+from od_core.model_tensors import API_TENSORS, ModelTensors
 from od_core.records import is_gzip
 from od_core.schemas import FrameError, FrameRow, detections_table
 from od_core.video import VIDEO_EXTENSIONS
@@ -53,6 +54,7 @@ class InferJob:
         max_detections: at most so many are kept of an image, the best; None keeps all.
         batch_size: images per Session.run at most; None leaves it to the worker.
         sampling: which frames of videos are looked at.
+        tensors: the model's tensors, where they are not named as the API names them.
     """
 
     model: str
@@ -62,6 +64,7 @@ class InferJob:
     max_detections: int | None = None
     batch_size: int | None = None
     sampling: Sampling = EVERY_FRAME
+    tensors: ModelTensors = API_TENSORS
 
     name = "infer"
     table = "detections"
@@ -80,6 +83,7 @@ class InferJob:
             "--max_detections": "all" if self.max_detections is None else str(self.max_detections),
             "decoder": JPEG_DECODER,
             **self.sampling.options,
+            **self.tensors.options,
         }
 
     @property

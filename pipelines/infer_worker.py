@@ -51,7 +51,7 @@ class InferWorker:
 
     def __init__(self, job: "InferJob", threads: int):
         self._job = job
-        self._detector: Detector = open_detector(job.model)
+        self._detector: Detector = open_detector(job.model, tensors=job.tensors)
         self._threads = threads
         self._decoders = ThreadPoolExecutor(threads, "boxbeam-decode")
         self._models = ThreadPoolExecutor(threads, "boxbeam-model")

@@ -4,6 +4,7 @@ import hashlib
 import posixpath
 import re
 
+from od_core.file_names import as_name
 from od_core.images import IMAGE_EXTENSIONS
 from od_core.video import VIDEO_EXTENSIONS
 
@@ -11,12 +12,8 @@ JPEG_EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 PNG_EXTENSIONS = frozenset({".png"})
 MP4_EXTENSIONS = frozenset({".mp4"})
 
-# What file systems take as one name, in bytes.
-_LONGEST_NAME = 255
 _LONGEST_RECORD_KEY = 120
 _LONGEST_LABEL = 120
-_DIGEST_DIGITS = 12
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NOT_IN_NAMES = re.compile(r"[^\w.,+=@() -]")
 _ENGINE_FOLDER = "_work"
 
@@ -36,7 +33,7 @@ def file_of(key: str, kind: str) -> str:
     first, *rest = name.split("/")
     if first.lower() == _ENGINE_FOLDER:  # emptied at the end of every run
         first = f"_{first}"
-    return "/".join(_as_name(part) for part in (first, *rest))
+    return "/".join(as_name(part) for part in (first, *rest))
 
 
 def file_of_record(folder: str, record_index: int, key: str) -> str:
@@ -56,7 +53,7 @@ def file_of_crop(label: str, picture: str, number: int, frame_index: int | None)
     """
     stem = picture if frame_index is None else f"{picture}/{frame_index:06d}"
     parts = f"{stem}-{number:02d}.jpg".split("/")
-    return "/".join((_class_folder(label), *map(_as_name, parts)))
+    return "/".join((_class_folder(label), *map(as_name, parts)))
 
 
 def _class_folder(label: str) -> str:
@@ -80,15 +77,3 @@ def _with_ending(key: str, fitting: frozenset[str], ending: str, others: frozens
 
 def _extension(name: str) -> str:
     return posixpath.splitext(name)[1].lower()
-
-
-def _as_name(part: str) -> str:
-    """A name that stays in its folder and that a file system takes."""
-    part = "_" if part in ("", ".", "..") else _CONTROL.sub("_", part)
-    encoded = part.encode()
-    if len(encoded) <= _LONGEST_NAME:
-        return part
-    extension = posixpath.splitext(part)[1]
-    end = f"~{hashlib.sha256(encoded).hexdigest()[:_DIGEST_DIGITS]}"
-    end += extension if len(extension.encode()) <= 16 else ""
-    return encoded[: _LONGEST_NAME - len(end.encode())].decode(errors="ignore") + end

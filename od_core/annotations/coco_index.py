@@ -7,13 +7,21 @@ first image is complete. A million of them take 70 MB.
 import array
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from od_core.annotations.annotated import MAX_PIXEL, AnnotationFault, image_name, is_coordinate, is_text, pixels_or_none
+from od_core.annotations.annotated import (
+    MAX_PIXEL,
+    AnnotationFault,
+    Excerpt,
+    image_name,
+    is_coordinate,
+    is_text,
+    pixels_or_none,
+)
 from od_core.errors import AnnotationError
 
 # One less than what fits into a label map, see `coco` on ids that begin at 0.
@@ -40,6 +48,7 @@ class Rows(NamedTuple):
     boxes: npt.NDArray[np.float64]
     areas: npt.NDArray[np.float64]
     is_crowd: npt.NDArray[np.bool_]
+    excerpts: Sequence[Excerpt | None]
 
 
 class CocoIndex:
@@ -72,6 +81,7 @@ class CocoIndex:
         self._boxes = array.array("d")
         self._areas = array.array("d")
         self._is_crowd = array.array("b")
+        self._excerpts = array.array("q")
         self._order: npt.NDArray[np.intp] = np.zeros(0, np.intp)
         self._starts: npt.NDArray[np.intp] = np.zeros(1, np.intp)
 
@@ -116,8 +126,8 @@ class CocoIndex:
             raise AnnotationError(f"its file_name is {name}, which is that of {first} as well")
         return name
 
-    def add_annotation(self, entry: object) -> None:
-        """One entry of `annotations`."""
+    def add_annotation(self, entry: object, excerpt: Excerpt | None = None) -> None:
+        """One entry of `annotations`, and where it is written if that is to be kept: for all of them or for none."""
         self.annotation_count += 1
         place = f"annotations[{self.annotation_count - 1}]"
         code = None
@@ -144,6 +154,8 @@ class CocoIndex:
         self._boxes.extend(box)
         self._areas.append(_area(fields.get("area")))
         self._is_crowd.append(fields.get("iscrowd") in (1, True))
+        if excerpt is not None:
+            self._excerpts.extend(excerpt)
 
     def _keep_id(self, own_id: str | None) -> None:
         """As a number; -1 - its place in the list for one that has none."""
@@ -200,7 +212,13 @@ class CocoIndex:
             np.frombuffer(self._boxes, np.float64).reshape(-1, 4)[order],
             np.frombuffer(self._areas, np.float64)[order],
             np.frombuffer(self._is_crowd, np.int8)[order].astype(np.bool_),
+            self._excerpts_of(order),
         )
+
+    def _excerpts_of(self, order: npt.NDArray[np.intp]) -> Sequence[Excerpt | None]:
+        if not self._excerpts:
+            return [None] * len(order)
+        return [Excerpt(*one) for one in np.frombuffer(self._excerpts, np.int64).reshape(-1, 3)[order].tolist()]
 
     def _place(self, row: int, id: int) -> str:
         if row in self._odd_ids:

@@ -17,6 +17,7 @@ class EvaluatedFrame(NamedTuple):
         found: the detections in it, likewise.
         verified: classes that somebody has looked for in the whole image, whether they are there or not (the
             image-level labels of Open Images); None where there are no such labels.
+        slices: names of the parts of the data that it belongs to.
     """
 
     name: str
@@ -25,3 +26,4 @@ class EvaluatedFrame(NamedTuple):
     truth: GroundTruth
     found: Detections
     verified: IntArray | None = None
+    slices: tuple[str, ...] = ()

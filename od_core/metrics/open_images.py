@@ -118,9 +118,7 @@ class OpenImagesChallengeBoxes(OpenImagesBoxes):
 
     def _evaluated(self, frame: EvaluatedFrame, truth: GroundTruth) -> Detections:
         looked_for = truth.classes if frame.verified is None else np.concatenate([truth.classes, frame.verified])
-        found = frame.found
-        kept = np.isin(found.classes, looked_for)
-        return Detections(found.boxes[kept], found.scores[kept], found.classes[kept])
+        return frame.found.where(np.isin(frame.found.classes, looked_for))
 
 
 def _expanded(truth: GroundTruth, ancestors: Mapping[int, tuple[int, ...]]) -> GroundTruth:

@@ -156,7 +156,7 @@ def test_the_wrong_image_folder(refusal: Callable[..., str], place: pathlib.Path
 
 
 def test_a_folder_without_annotations(refusal: Callable[..., str], place: pathlib.Path) -> None:
-    assert "no annotations in a format boxbeam reads yet" in refusal(input=place / "voc/JPEGImages")
+    assert "no annotations in a format boxbeam reads" in refusal(input=place / "voc/JPEGImages")
 
 
 def test_classes_the_label_map_lacks(refusal: Callable[..., str], place: pathlib.Path) -> None:
@@ -261,7 +261,10 @@ def test_the_manual_names_every_option(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         convert.main(["--help"])
     printed = capsys.readouterr().out
-    for option in ("--splits", "--split_by", "--shard_bytes", "--boxes", "--unknown_label", "--label_map", "--seed"):
+    options = (
+        "splits split_by shard_bytes boxes unknown_label label_map seed masks keypoints exif max_side shuffle verify"
+    )
+    for option in [f"--{name}" for name in options.split()]:
         assert option in printed
     assert "exit status:" in printed
 
@@ -322,3 +325,32 @@ def test_a_path_with_an_equals_sign_is_a_path(
     monkeypatch.chdir(place)
     assert convert.main(command(input="a=b")) == 0
     assert {row["split"] for row in index_of(place / "out")} == {"train", "val"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("exif", "turn", "invalid choice: 'turn'"),
+        ("max_side", "0", "--max_side"),
+        ("jpeg_quality", "96", "must be from 1 to 95, got '96'"),
+        ("jpeg_quality", "x", "must be a whole number, got 'x'"),
+        ("verify", "none", "invalid choice: 'none'"),
+        ("compression", "zstd", "invalid choice: 'zstd'"),
+        ("shuffle", "maybe", "invalid choice: 'maybe'"),
+    ],
+)
+def test_values_of_image_options(refusal: Callable[..., str], name: str, value: str, message: str) -> None:
+    assert message in refusal(**{name: value})
+
+
+def test_every_option_reaches_the_records(command: Callable[..., list[str]], place: pathlib.Path) -> None:
+    (place / "voc/JPEGImages/img00.jpg").write_bytes(picture(0, orientation=3))
+    given = {"exif": "keep", "max_side": 16, "jpeg_quality": 50, "verify": "header", "compression": "gzip"}
+    assert convert.main(command(shuffle="off", splits="train=1", num_shards=1, **given)) == 0
+    rows = index_of(place / "out")
+    assert {row["width"] for row in rows} == {16}
+    assert [row["key"] for row in sorted(rows, key=lambda row: row["record_index"])] == [row["key"] for row in rows]
+    assert {row["shard"] for row in rows} == {"train-00000-of-00001.tfrecord.gz"}
+    assert {remark["kind"] for row in rows for remark in row["remarks"]} == {"images_scaled"}
+    options = manifest_of(place / "out")["options"]
+    assert {name: options[f"--{name}"] for name in given} == {name: str(value) for name, value in given.items()}

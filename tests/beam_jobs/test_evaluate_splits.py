@@ -41,7 +41,7 @@ def run(tmp_path, records, capsys):
 
     def evaluated(*options, detections=detections):
         paths = ["--detections", detections, "--ground_truth", records, "--output", tmp_path / "scores"]
-        status = evaluate.main([str(argument) for argument in (*paths, "--metrics", "voc", *options)])
+        status = evaluate.main([str(argument) for argument in (*paths, "--metrics", "voc", "--numbers_only", *options)])
         said = capsys.readouterr()
         return status, said.out, said.err
 

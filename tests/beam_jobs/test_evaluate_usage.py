@@ -72,7 +72,7 @@ def test_what_is_written(run):
         found_row("in/c.jpg", (2, LEFT, 0.7)),
     ]
     truth = [truth_row("a.jpg"), truth_row("b.jpg", (1, WHOLE)), truth_row("c.jpg", (2, LEFT), (2, CORNER))]
-    assert run(found, truth, "--metrics", "voc") == 0
+    assert run(found, truth, "--metrics", "voc", "--numbers_only") == 0
     report = run.report
     assert report.pop("definitions").keys() == {"voc10"}
     assert report == {
@@ -119,9 +119,9 @@ def test_what_is_printed(run):
     assert [line.split() for line in lines if "mAP@0.5IOU" in line] == [[PASCAL, "0.5000"]]
     assert [line.split()[-1] for line in lines if "mAP (small)" in line] == ["-"]
     assert [line.split() for line in lines[-3:]] == [
-        ["class", "objects", "detections", "coco", "AP", "voc10", "AP"],
-        ["cat", "1", "1", "1.0000", "1.0000"],
-        ["dog", "1", "0", "0.0000", "0.0000"],
+        ["class", "objects", "detections", "coco", "AP", "voc10", "AP", "best", "F1", "at", "score"],
+        ["cat", "1", "1", "1.0000", "1.0000", "1.0000", "0.9000"],
+        ["dog", "1", "0", "0.0000", "0.0000", "0.0000", "-"],
     ]
     assert run.err == ""
 
@@ -136,7 +136,7 @@ def test_numbers_are_those_of_the_metrics_whatever_the_files(run):
         metric.update(frames)
         wanted |= metric.value()
     assert run(found, truth) == 0
-    assert run.metrics == wanted
+    assert {name: x for name, x in run.metrics.items() if not name.startswith("Insight_")} == wanted
     assert 0.1 < wanted[MAP] < 0.9
     first = (run.output / "metrics.json").read_bytes()
     assert run(list(reversed(found)), truth) == 0
@@ -224,14 +224,15 @@ class TestFrames:
         assert run.metrics["DetectionBoxes_Precision/mAP@.50IOU"] == pytest.approx(51 / 101)  # first by name: right
         assert run.metrics[PASCAL] == pytest.approx(1 / 2 / 2)  # last by name first: wrong
         assert run.report["frames"]["unknown"] == 10
-        assert run.report["names"]["unknown"][:2] == ["v.mp4", "v.mp4#1"]
+        assert run.report["names"]["unknown"] == ["v.mp4 (10 frames)"]
+        assert "  10 frames of detections left out, the ground truth lacks them: v.mp4 (10 frames)\n" in run.out
 
     def test_a_failed_video_is_failed_frames(self, run):
         found = [found_row("v.mp4", (1, WHOLE, 0.9), frame=1, kind="video")]
         found.append(failed_row("v.mp4", frame=None, kind="video"))
         truth = [truth_row("v.mp4", (1, WHOLE), frame=frame, kind="video") for frame in (1, 2, 3)]
         assert run(found, truth, "--allow_missing") == 0
-        assert run.report["names"]["unprocessed"] == ["v.mp4#000000002", "v.mp4#000000003"]
+        assert run.report["names"]["unprocessed"] == ["v.mp4 (2 frames)"]
         assert run.report["frames"]["failed"] == 2
         assert run.report["frames"]["unknown"] == 0
 
@@ -428,13 +429,14 @@ class TestUsage:
         assert (MAP in run.metrics, PASCAL in run.metrics) == (True, False)
         assert run(self.FOUND, self.TRUTH, "--metrics", "voc,coco,voc10") == 0
         assert (MAP in run.metrics, PASCAL in run.metrics) == (True, True)
-        assert list(run.report["definitions"]) == ["voc10", "coco"]
+        assert list(run.report["definitions"]) == ["voc10", "coco", "insight"]
 
     def test_all_metrics(self, run):
         assert run(self.FOUND, self.TRUTH, "--metrics", "all") == 0
-        assert tuple(run.report["definitions"]) == METRICS
-        prefixes = ["DetectionBoxes", "PascalBoxes", "Pascal07Boxes", "WeightedPascalBoxes", "OpenImagesV2"]
-        assert {name.partition("_")[0] for name in run.metrics} == {*prefixes, "OpenImagesDetectionChallenge"}
+        assert tuple(run.report["definitions"]) == (*METRICS, "insight")
+        prefixes = {"DetectionBoxes", "PascalBoxes", "Pascal07Boxes", "WeightedPascalBoxes", "OpenImagesV2"}
+        prefixes |= {"OpenImagesDetectionChallenge", "Insight"}
+        assert {name.partition("_")[0] for name in run.metrics} == prefixes
         assert [x for name, x in run.metrics.items() if name.endswith("Precision/mAP@0.5IOU")] == [1.0] * 5
         assert "coco AP  voc10 AP  voc07 AP  weighted_voc AP  open_images AP  open_images_challenge AP" in run.out
 

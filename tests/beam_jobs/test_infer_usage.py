@@ -12,6 +12,7 @@ import pytest
 from beam_jobs import infer
 from od_core.label_map import read_label_map
 from od_core.model import find_model
+from od_core.model_tensors import ModelTensors
 from od_core.video_sampling import Sampling
 from pipelines.dataset import Manifest
 from pipelines.infer import InferJob
@@ -304,6 +305,32 @@ def test_an_output_of_other_frames_is_refused_and_equal_ones_are_known_again(ref
     assert "--start was 90 s, now not there" in said
     assert infer.main(command(fps="2.50", start="1:30", dry_run=True)) == 0
     capsys.readouterr()
+
+
+# Models of other names
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"output_tensors": "boxes=a"}, "--output_tensors: say which output gives the scores"),
+        ({"output_tensors": "box=a,scores=b,classes=c"}, "--output_tensors: a model has no output for 'box'"),
+        ({"box_format": "xywh"}, "--box_format: 'xywh' is not one of ymin_xmin_ymax_xmax, "),
+        ({"first_class_id": 2}, "argument --first_class_id: invalid choice: 2"),
+    ],
+)
+def test_tensors_that_cannot_be_meant_are_refused(refusal, changes, message):
+    assert refusal(**changes).startswith(message)
+
+
+def test_an_output_of_other_tensors_is_refused(refusal, place):
+    model, labels = find_model(place / "model.pb"), read_label_map(place / "labels.pbtxt")
+    job = InferJob(model.path, model.digest(), labels, tensors=ModelTensors("x", box_format="cx_cy_w_h"))
+    (place / "out").mkdir()
+    (place / "out" / "manifest.json").write_text(_manifest(options=dict(job.options)))
+    said = refusal(input_tensor="y")
+    assert "--box_format was cx_cy_w_h, now not there" in said
+    assert "--input_tensor was x, now y" in said
 
 
 # Values that are missing or empty

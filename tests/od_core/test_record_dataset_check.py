@@ -17,35 +17,13 @@ import pytest
 from od_core.record_dataset_check import RecordDatasetReport, check_record_dataset
 from od_core.records import read_records, write_record
 from od_core.schemas import FrameError, FrameRow, ground_truth_table
-from pipelines.convert import ConvertJob
-from pipelines.convert_layout import Layout
-from pipelines.observer import Silent
-from pipelines.work import Engine, run
-from tests.pipelines.made_annotations import manifest_of, write_voc
-from tests.pipelines.toy_job import toy_work
-
-LAYOUT = Layout({"train": 0.7, "val": 0.3}, images_per_shard=3)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A dataset of twelve images, one of which is no image."""
-    root = tmp_path_factory.mktemp("made")
-    write_voc(root / "in")
-    (root / "in" / "JPEGImages" / "img04.jpg").write_bytes(b"hello")
-    run(
-        toy_work([str(root / "in")], root / "out", ConvertJob(LAYOUT), isolation="none"),  # type: ignore[arg-type]
-        Engine(),
-        Silent(),
-        max_failed_ratio=1.0,
-    )
-    return root / "out"
+from tests.pipelines.made_annotations import manifest_of
 
 
 @pytest.fixture
-def dataset(made: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
-    """A copy of it, to be spoilt."""
-    return pathlib.Path(shutil.copytree(made, tmp_path / "out"))
+def dataset(record_folder: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
+    """A copy of a good dataset, to be spoilt."""
+    return pathlib.Path(shutil.copytree(record_folder, tmp_path / "out"))
 
 
 def told(dataset: pathlib.Path) -> list[str]:
@@ -105,18 +83,18 @@ def add_to_first(number: int) -> Callable[[list[Any]], list[Any]]:
     return change
 
 
-def test_what_convert_makes_is_valid(made):
+def test_what_convert_makes_is_valid(record_folder):
     seen: list[int] = []
-    report = check_record_dataset(made, decode=True, advance=seen.append)
+    report = check_record_dataset(record_folder, decode=True, advance=seen.append)
     assert list(report.problems) == []
     records = report.statistics.records
     assert (report.format, records.total(), set(records)) == ("voc", 11, {"train", "val"})
-    assert report.shards == collections.Counter(path.name.split("-")[0] for path in made.glob("*.tfrecord"))
+    assert report.shards == collections.Counter(path.name.split("-")[0] for path in record_folder.glob("*.tfrecord"))
     assert (report.index.rows, report.index.failed) == (12, 1)
     (failure,) = report.index.first_failures
     assert failure.startswith("img04.jpg: not a supported image but plain text")
     assert {label: by.total() for label, by in report.statistics.objects.items()} == {"cat": 11, "dog": 4}
-    assert report.bytes == sum(seen) == sum(path.stat().st_size for path in made.glob("*.tfrecord"))
+    assert report.bytes == sum(seen) == sum(path.stat().st_size for path in record_folder.glob("*.tfrecord"))
 
 
 def test_a_dataset_without_a_manifest_is_not_finished(dataset):
@@ -306,6 +284,12 @@ def test_an_index_row_of_a_shard_that_nobody_else_knows(dataset):
 
     rewrite_index(dataset, change)
     assert any("val-00007-of-00009.tfrecord: named by the index, but missing" in said for said in told(dataset))
+
+
+def test_compressed_shards_are_checked_as_well(packed_record_folder):
+    """Their bytes are not those of the manifest, which was not written anew; records and index agree."""
+    (said,) = told(packed_record_folder)
+    assert said.startswith("a file that is not as the manifest says")
 
 
 def test_the_report_of_an_empty_folder(tmp_path):

@@ -19,6 +19,7 @@ from od_core.errors import DetectError
 from od_core.examples import encode_example
 from od_core.images import decode_image
 from od_core.model import Detector, open_detector
+from od_core.model_tensors import ROLES
 from od_core.records import write_record
 from od_core.schemas import detections_of
 from od_core.video import read_video
@@ -96,6 +97,20 @@ def test_images_of_mixed_sizes_and_kinds_get_what_the_detector_says_directly(
         assert row["found"] == detector.detect(pixels[None])[0]
         assert len(row["found"]) >= 2
         assert all(SIZES[d["label"]] == d["class_id"] for d in row["detections"])
+
+
+def test_a_model_of_other_names_gives_the_same_once_told(run: Run, tmp_path: pathlib.Path, model: pathlib.Path) -> None:
+    """The same graph, read as if its corners were given the other way round, and its ids from 0."""
+    write_images(tmp_path / "in", 3)
+    assert run(output="straight") == 0
+    outputs = ",".join(f"{role}={name}:0" for role, name in ROLES.items())
+    read = ("--output_tensors", outputs, "--box_format", "xmin_ymin_xmax_ymax", "--first_class_id", "0")
+    (tmp_path / "more.pbtxt").write_text(BLOCKS_LABEL_MAP + 'item { id: 4 name: "more" }')
+    assert run(*read, "--input_tensor", "image_tensor", "--label_map", str(tmp_path / "more.pbtxt")) == 0
+    for straight, other in zip(rows_of(tmp_path / "straight"), rows_of(tmp_path / "out"), strict=True):
+        assert len(straight["found"]) >= 2
+        np.testing.assert_array_equal(other["found"].boxes, straight["found"].boxes[:, [1, 0, 3, 2]])
+        np.testing.assert_array_equal(other["found"].classes, straight["found"].classes + 1)
 
 
 def test_a_video_gives_one_row_per_frame_with_its_time(run: Run, tmp_path: pathlib.Path, detector: Detector) -> None:

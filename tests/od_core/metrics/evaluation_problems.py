@@ -142,12 +142,7 @@ def pycocotools_numbers(problem: Problem) -> dict[str, float]:
 
     It gets plain dicts made here, not by the code under test. A problem without detections has no answer from it.
     """
-    truth, found = pycocotools_data(problem)
-    with silence():
-        evaluation = pycocotools.cocoeval.COCOeval(truth, found, "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
+    evaluation = pycocotools_evaluation(problem)
     numbers = {f"DetectionBoxes_{name}": float(x) for name, x in zip(COCO_NAMES, evaluation.stats, strict=True)}
     for index, class_id in enumerate(sorted(problem.categories)):
         precision = evaluation.eval["precision"][:, :, index, 0, 2]
@@ -156,6 +151,17 @@ def pycocotools_numbers(problem: Problem) -> dict[str, float]:
             float(defined.mean()) if defined.size else -1.0
         )
     return numbers
+
+
+def pycocotools_evaluation(problem: Problem) -> Any:
+    """A COCOeval that has run."""
+    truth, found = pycocotools_data(problem)
+    with silence():
+        evaluation = pycocotools.cocoeval.COCOeval(truth, found, "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation
 
 
 def pycocotools_data(problem: Problem) -> tuple[Any, Any]:
