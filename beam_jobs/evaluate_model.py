@@ -43,8 +43,9 @@ def detect(args: argparse.Namespace, beam_options: Sequence[str]) -> str:
         storage.register_remote(BeamFiles(list(beam_options)))
     label_map = read_label_map(args.label_map)
     names = number_names(args, label_map)
-    for word, _ in args.fail_under:
-        full_name(word, names)  # refuses one that is none, which would else be noticed after hours
+    if not args.hierarchy:  # which brings more classes, and with them more numbers
+        for word, _ in args.fail_under:
+            full_name(word, names)  # refuses one that is none, which would else be noticed after hours
     detections = storage.join(output, DETECTIONS_FOLDER)
     run = argparse.Namespace(**{**vars(args), "input": paths, "output": detections})
     perform(lambda: _job(args, label_map), run, beam_options, progress_for(args.progress, "infer"))

@@ -142,6 +142,7 @@ class _Watch:
         except (StorageError, RunStoppedError):
             raise
         except BoxbeamError as error:
+            storage.remove_folder(folder)
             return EndedExport(export.name, export.step, export.fingerprint, "failed", str(error))
         storage.write_text(storage.join(folder, _REPORT), said.getvalue())
         every = {split.name: read_numbers(storage.join(folder, split.folder)) for split in self._splits}

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
-from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 from tensorboard.compat.proto import event_pb2
 
 from od_core.event_file import EventFolder
 from od_core.records import read_records
+from tests.tensorboard_runs import EventMultiplexer, accumulated
 
 MAP = "DetectionBoxes_Precision/mAP"
 
@@ -21,12 +20,6 @@ MAP = "DetectionBoxes_Precision/mAP"
 @pytest.fixture
 def folder(tmp_path):
     return EventFolder(str(tmp_path / "eval_val"))
-
-
-def accumulated(folder):
-    accumulator = EventAccumulator(folder.path, size_guidance={"tensors": 0})
-    accumulator.Reload()
-    return accumulator
 
 
 def points(accumulator, tag=MAP):
@@ -45,7 +38,7 @@ def events(folder):
 def test_tensorboard_shows_the_points(folder):
     for step, number in ((0, 0.0), (1200, 0.25), (100_000_000_000, 0.5)):
         assert folder.write(step, 1e9 + step, {MAP: number, "other": -1.0, "none": float("nan")}, {})
-    found = accumulated(folder)
+    found = accumulated(folder.path)
     assert sorted(found.Tags()["tensors"]) == [MAP, "other"]
     assert points(found) == [(0, 1e9, 0.0), (1200, 1e9 + 1200, 0.25), (100_000_000_000, 101e9, 0.5)]
     assert found.SummaryMetadata(MAP).plugin_data.plugin_name == "scalars"
@@ -54,7 +47,7 @@ def test_tensorboard_shows_the_points(folder):
 def test_tensorboard_shows_the_images(folder):
     pixels = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
     folder.write(3, 1.0, {}, {"Detections_Left_Groundtruth_Right/0": pixels})
-    found = accumulated(folder)
+    found = accumulated(folder.path)
     (image,) = found.Tensors("Detections_Left_Groundtruth_Right/0")
     width, height, encoded = image.tensor_proto.string_val
     assert (width, height, image.step) == (b"7", b"5", 3)
@@ -65,10 +58,10 @@ def test_tensorboard_shows_the_images(folder):
 def test_steps_only_grow(folder):
     assert folder.last_step() is None
     assert folder.write(20, 2.0, {MAP: 0.2}, {})
-    first = points(accumulated(folder))
+    first = points(accumulated(folder.path))
     assert not folder.write(20, 3.0, {MAP: 0.9}, {})
     assert not EventFolder(folder.path).write(10, 1.0, {MAP: 0.1}, {})
-    assert points(accumulated(folder)) == first
+    assert points(accumulated(folder.path)) == first
     assert EventFolder(folder.path).last_step() == 20
 
 
@@ -104,7 +97,7 @@ def test_files_of_others_and_leftovers_are_no_steps(tmp_path):
     (tmp_path / "events.out.tfevents.1700000000.host").write_bytes(b"")
     assert folder.last_step() is None
     assert folder.write(1, 1.0, {MAP: 0.5}, {})
-    assert points(accumulated(folder)) == [(1, 1.0, 0.5)]
+    assert points(accumulated(folder.path)) == [(1, 1.0, 0.5)]
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=12))
@@ -128,7 +121,7 @@ def test_tensorboard_never_discards_a_point(tmp_path_factory, offers):
     assert heard.warnings == []
     assert [step for step, *_ in wanted] == sorted({step for step, *_ in wanted})
     if wanted:
-        assert points(accumulated(EventFolder(str(path / "eval")))) == wanted
+        assert points(accumulated(path / "eval")) == wanted
         assert [(one.step, one.value) for one in live.Scalars("eval", MAP)] == [(s, v) for s, _, v in wanted]
 
 
