@@ -27,6 +27,7 @@ setup(
         "tensorflow>=2.16,<3",
         "apache-beam>=2.77,<3",
         "google-crc32c>=1.5,<2",
+        "PyYAML>=6",
         "pyarrow>=20",
         "numpy>=2.0,<3",
         "pillow>=11.3",
