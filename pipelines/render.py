@@ -211,8 +211,9 @@ def _files_named_in(paths: Iterable[str]) -> set[str]:
     """The rendered files that rows of these files name."""
     names: set[str] = set()
     for path in paths:
-        with storage.open_input(path) as file:
-            names.update(pc.unique(pq.read_table(file, columns=["file"]).column(0).drop_null()).to_pylist())
+        with storage.open_input(path) as file, pq.ParquetFile(file) as parquet:
+            if "file" in parquet.schema_arrow.names:  # parts of another job, which --overwrite replaces, name none
+                names.update(pc.unique(parquet.read(["file"]).column(0).drop_null()).to_pylist())
     return names
 
 

@@ -5,6 +5,8 @@ import pathlib
 from collections.abc import Mapping
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -216,6 +218,14 @@ def test_starting_anew_with_fewer_pictures_leaves_none_of_the_others(tmp_path: p
     assert (tmp_path / "out/mine.txt").exists()
     do(RenderJob(), tmp_path / "found", output=tmp_path / "out", overwrite=True)
     assert set(stamps(tmp_path / "out")) == {"a.png", "b.png"}
+
+
+def test_parts_that_another_job_left_are_no_hindrance(tmp_path: pathlib.Path) -> None:
+    told(tmp_path, {"a.png": one_box(0.9)})
+    (tmp_path / "out/_work/parts").mkdir(parents=True)
+    pq.write_table(pa.table({"key": ["b.png"]}), tmp_path / "out/_work/parts/0.parquet")
+    do(RenderJob(), tmp_path / "found", output=tmp_path / "out", overwrite=True)
+    assert set(stamps(tmp_path / "out")) == {"a.png"}
 
 
 def test_options_that_change_nothing_do_not_part_old_outputs_from_new(tmp_path: pathlib.Path) -> None:
