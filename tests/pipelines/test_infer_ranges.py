@@ -47,7 +47,7 @@ class MeanDetector:
 @pytest.fixture
 def run(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run infer in this process on tmp_path/in."""
-    monkeypatch.setattr(infer_worker, "open_detector", lambda path: MeanDetector())
+    monkeypatch.setattr(infer_worker, "open_detector", lambda path, **_: MeanDetector())
     (tmp_path / "model.pb").write_bytes(b"not opened")
     (tmp_path / "labels.pbtxt").write_text("item { id: 1 name: 'mean' }")
 
