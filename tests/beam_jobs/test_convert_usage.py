@@ -156,7 +156,10 @@ def test_the_wrong_image_folder(refusal: Callable[..., str], place: pathlib.Path
 
 
 def test_a_folder_without_annotations(refusal: Callable[..., str], place: pathlib.Path) -> None:
-    assert "no annotations in a format boxbeam reads" in refusal(input=place / "voc/JPEGImages")
+    assert refusal(input=place / "voc/JPEGImages") == (
+        f"{place}/voc/JPEGImages: nothing but images, and annotations seem to lie beside them; give {place}/voc or"
+        f" {place}/voc/Annotations, or say --format images for images without annotations"
+    )
 
 
 def test_classes_the_label_map_lacks(refusal: Callable[..., str], place: pathlib.Path) -> None:
