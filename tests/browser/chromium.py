@@ -54,13 +54,14 @@ class Chromium:
             *(f"--user-data-dir={profile}", "about:blank"),
         ]
         shell = f'exec 3<&{commands} 4>&{answers}; exec "$@"'
-        self._process = subprocess.Popen(
-            ["bash", "-c", shell, "chromium", *command],
-            pass_fds=(commands, answers),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self._log.open("wb"),
-        )
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                ["bash", "-c", shell, "chromium", *command],
+                pass_fds=(commands, answers),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
         os.close(commands)
         os.close(answers)
         self._numbers = itertools.count(1)
