@@ -145,6 +145,9 @@ def _obey(lines: list[str]) -> None:
             raise AssertionError(f"64 GB were to be had: {len(hoard)}")
         case ["raise"]:
             raise RuntimeError("as told")
+        case ["wait"]:
+            while not os.path.exists(lines[1]):
+                time.sleep(0.05)
 
 
 def _kind(path: str) -> str | None:
