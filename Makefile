@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format test-cluster pictures bench clean
+.PHONY: help setup demo test check format test-cluster test-readers pictures bench clean
 
 help:  ## list these chores
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -25,11 +25,14 @@ $(VENV)/ready: requirements.txt requirements-dev.txt setup.py
 demo: $(VENV)/ready  ## the whole chain on a scene that boxbeam draws; pictures and a video land in demo_out/pictures/
 	@$(BIN)/boxbeam demo --output demo_out
 
-test: $(VENV)/ready  ## run the test suite (without the cluster tests)
-	@$(BIN)/python -m pytest -m "not cluster"
+test: $(VENV)/ready  ## run the test suite (without the cluster tests and other projects' readers)
+	@$(BIN)/python -m pytest -m "not cluster and not readers"
 
 test-cluster: $(VENV)/ready  ## run infer on a real Flink and against a real S3 server (needs Java, Maven, Go)
 	@$(BIN)/python -m pytest -m cluster tests/cluster
+
+test-readers: $(VENV)/ready  ## let tf-models-official read our records (fetches 5 MB from PyPI)
+	@$(BIN)/python -m pytest tests/readers
 
 check: $(VENV)/ready  ## ruff and mypy
 	@$(BIN)/ruff format --check .

@@ -20,12 +20,14 @@ setup(
     packages=find_packages(include=["beam_jobs", "od_core", "od_core.*", "pipelines"]),
     package_data={
         **{package: ["py.typed"] for package in ("beam_jobs", "od_core", "pipelines")},
+        "od_core.review": ["pages/*"],
         "od_core.harbour": ["frozen_inference_graph.pb", "label_map.pbtxt"],
     },
     install_requires=[
         "tensorflow>=2.16,<3",
         "apache-beam>=2.77,<3",
         "google-crc32c>=1.5,<2",
+        "PyYAML>=6",
         "pyarrow>=20",
         "numpy>=2.0,<3",
         "pillow>=11.3",

@@ -13,6 +13,8 @@ JOBS = {
     "infer": "find objects in images, videos and TFRecords with a trained TensorFlow model; detections go to Parquet",
     "evaluate": "hold detections against ground truth: COCO's and Pascal VOC's numbers, per class and overall",
     "render": "draw detections into pictures and videos, ground truth beside them",
+    "export": "write detections in the format of another tool: COCO, Pascal VOC, YOLO, CSV, MegaDetector, tf.Example",
+    "review": "pages to look at detections with, which open from disk: pictures, videos, mistakes, counts",
     "inspect": "say what a detections dataset, a model, a video or a TFRecord file holds, and whether it is valid",
     "demo": "the whole chain on a harbour that boxbeam draws itself: look at its pictures first",
 }

@@ -1,9 +1,11 @@
-"""Say how well detections meet the ground truth: COCO's twelve numbers and Pascal VOC's AP at IoU 0.5.
+"""Say how well detections meet the ground truth: COCO's twelve numbers, Pascal VOC's and Open Images' AP at IoU 0.5.
 
 examples:
   boxbeam evaluate --detections found --ground_truth annotations/instances_val2017.json --output scores
-  boxbeam evaluate --detections found --ground_truth VOC2012/Annotations --output scores --metrics voc
+  boxbeam evaluate --detections found --ground_truth VOC2012/Annotations --output scores --metrics voc07,voc10
   boxbeam evaluate --detections found --ground_truth records/ --split val --output scores
+  boxbeam evaluate --detections found --ground_truth records/ --split train,val --output scores
+  boxbeam evaluate --model exported/ --label_map labels.pbtxt --ground_truth records/ --split val --output scores
   boxbeam evaluate --detections found --ground_truth records/ --output scores --verdicts --iou 0.75
 
 what you get:
@@ -11,6 +13,14 @@ what you get:
   API gives it, what the numbers are, which frames and classes they are about, and where the detections come from.
   Numbers equal those of pycocotools and of the API's own evaluators; boxes are measured in pixels.
 
+  With --model also scores/detections, a dataset as boxbeam infer writes it: after a kill the same command continues it.
+
+  With --split train,val the same for each split, in scores/train and scores/val, and scores/splits.json with both side
+  by side: how much better the model is on the images that it has learnt from. docs/evaluate-modes.md says more.
+
+  Also the score at which F1 is best, overall and per class, confusions, what kinds of errors cost, calibration, sizes
+  and slices: scores/evaluation.html is a page to look at, scores/plots has its pictures, scores/curves.parquet the
+  points of precision-recall curves.
   With --verdicts also scores/verdicts.parquet: a row for every detection (right, wrong and why, or ignored) and for
   every object that was missed, at one IoU. docs/metrics.md says what every number and every column is.
 
@@ -24,46 +34,60 @@ which classes:
   Those of the ground truth. Detections belong to the class of the same name, in any numbering.
 
 exit status:
-  0 done; 1 stopped by an error; 2 wrong usage, or detections and ground truth that do not belong together; 130
-  interrupted
+  0 done; 4 done and written, but a number is below --fail_under, or undefined; 1 stopped by an error; 2 wrong usage, or
+  detections and ground truth that do not belong together; 130 interrupted
 """
 
 import argparse
 import contextlib
 import difflib
+import json
 import logging
 import os
 import signal
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from beam_jobs import options
+from beam_jobs import evaluate_options, options
 
 if TYPE_CHECKING:
     from od_core.metrics.metric import MetricFactory
+    from pipelines.evaluate_image_labels import OpenImages
     from pipelines.evaluate_plan import EvaluationPlan
 
-_METRICS = ("coco", "voc")
+_METRICS = ("coco", "voc10", "voc07", "weighted_voc", "open_images", "open_images_challenge")
+_DEFAULT_METRICS = ("coco", "voc10")
+_ALIASES = {"voc": "voc10"}
+
+EXIT_BELOW = 4
+"""Exit status: evaluated, but not good enough."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate; returns the exit status."""
     args, beam_options = options.parse(_parser(), argv)
-    from od_core.errors import BoxbeamError, UsageError
+    from od_core.errors import BoxbeamError, RunStoppedError, UsageError
 
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")  # what Beam logs below is no news
     try:
-        _evaluate(args, beam_options)
+        evaluate_options.check(args, _parser())
+        if args.watch:
+            from beam_jobs.evaluate_watch import watch_exports
+
+            return watch_exports(args, lambda one: _run(one, beam_options))
+        faults = _run(args, beam_options)
     except UsageError as error:
         return _ended(f"error: {error}", 2)
+    except RunStoppedError as error:
+        return _ended("interrupted; repeat the command to continue", 128 + signal.Signals[str(error)])
     except BoxbeamError as error:
         return _ended(f"stopped: {error}", 1)
     except KeyboardInterrupt:
-        return _ended("interrupted; repeat the command to evaluate", 128 + signal.SIGINT)
-    return 0
+        return _ended("interrupted; repeat the command to continue", 128 + signal.SIGINT)
+    return _ended(f"--fail_under: {'; '.join(faults)}", EXIT_BELOW) if faults else 0
 
 
 def _ended(message: str, status: int) -> int:
@@ -81,12 +105,25 @@ def build(root: Any, plan: "EvaluationPlan", factories: Sequence["MetricFactory"
 def _parser() -> argparse.ArgumentParser:
     made = options.parser(__doc__ or "", "evaluate")
     group = made.add_argument_group("what to do")
-    group.add_argument(
+    what = group.add_mutually_exclusive_group(required=True)
+    what.add_argument(
         "--detections",
         type=options.path,
-        required=True,
         metavar="DIR",
-        help="a detections dataset as boxbeam infer writes it, or one Parquet file of that format",
+        help="a detections dataset as boxbeam infer writes it, one Parquet file of that format, COCO results (.json)",
+    )
+    what.add_argument(
+        "--model",
+        type=options.path,
+        metavar="MODEL",
+        help="an exported detector, as for boxbeam infer: it is run on the images of the ground truth first",
+    )
+    what.add_argument(
+        "--watch",
+        type=options.path,
+        metavar="DIR",
+        help="a folder into which a training loop exports: every export with a step in its name (export_1200/, 1200/,"
+        " model-1200.pb) is evaluated as with --model, in order, for as long as new ones come",
     )
     group.add_argument(
         "--ground_truth",
@@ -94,8 +131,8 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         nargs="+",
         metavar="PATH",
-        help="a record dataset made by boxbeam convert, a COCO JSON file, Pascal VOC XML files (their folder, or a list"
-        " of them), or Parquet with a column objects (docs/detections-format.md); several count as one",
+        help="a record dataset made by boxbeam convert, annotations in a format that it reads (docs/convert.md), or"
+        " Parquet with a column objects (docs/detections-format.md); several count as one",
     )
     group.add_argument(
         "--output",
@@ -108,44 +145,76 @@ def _parser() -> argparse.ArgumentParser:
         "--images",
         type=options.path,
         metavar="DIR",
-        help="the images, looked at only for the size of those whose annotation does not say it",
+        help="the images of annotation files: what a model is run on; else looked at only for the size of those whose"
+        " annotation does not say it",
     )
     group.add_argument(
         "--split",
         type=_words,
         default=(),
         metavar="NAMES",
-        help="evaluate these splits of a record dataset, such as val or train,val (default: all)",
+        help="evaluate these splits of a record dataset: val; or train,val, which are evaluated one by one and compared"
+        " (default: all images as one)",
     )
     group.add_argument(
         "--metrics",
         type=_metrics,
-        default=_METRICS,
+        default=_DEFAULT_METRICS,
         metavar="NAMES",
-        help=f"which numbers, of {', '.join(_METRICS)} (default: all)",
+        help=f"which numbers, of {', '.join(_METRICS)}; or all (default: {','.join(_DEFAULT_METRICS)})",
+    )
+    group.add_argument(
+        "--hierarchy",
+        type=options.path,
+        metavar="F.json",
+        help="which classes are kinds of which, as Open Images writes it: in its metrics an object counts for all"
+        " classes above its own",
+    )
+    group.add_argument(
+        "--image_labels",
+        type=options.path,
+        metavar="F.csv",
+        help="Open Images' image-level labels (ImageID,LabelName,Confidence): classes that somebody has looked for; its"
+        " challenge leaves out detections of others",
     )
     group.add_argument(
         "--allow_missing", action="store_true", help="leave out images that were not processed, and say how many"
+    )
+    group.add_argument(
+        "--fail_under",
+        type=_gate,
+        action="append",
+        default=[],
+        metavar="NAME=X",
+        help="end with exit status 4 if this number is below X or undefined; NAME as in metrics.json, or its end where"
+        " that is clear: mAP=0.55, mAP/cat=0.4; may be given several times",
     )
     group.add_argument(
         "--verdicts", action="store_true", help="also write verdicts.parquet: every detection and every missed object"
     )
     group.add_argument(
         "--iou",
-        type=_iou,
+        type=options.iou,
         default=0.5,
         metavar="X",
-        help="least overlap (intersection over union) of a detection that counts as right in verdicts (default: 0.5)",
+        help="least overlap (intersection over union) of a detection that counts as right in verdicts, curves,"
+        " confusions and errors (default: 0.5)",
     )
-    running = made.add_argument_group("running")
-    running.add_argument(
-        "--runner",
-        type=options.runner,
-        default="DirectRunner",
-        metavar="RUNNER",
-        help="Beam runner: DirectRunner is this machine; FlinkRunner, SparkRunner, DataflowRunner, PortableRunner take"
-        " Beam's own options, which may follow here (--flink_master ...)",
+    group.add_argument(
+        "--slice_by",
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help="also evaluate parts of the data by themselves: folder; or the name of a column of the detections; or a"
+        " regular expression with a group, searched in keys, such as 'camera_([0-9]+)'; may be given several times",
     )
+    group.add_argument(
+        "--numbers_only",
+        action="store_true",
+        help="only metrics.json: no page, curves, confusions, kinds of errors, slices",
+    )
+    evaluate_options.add_model_options(made)
+    evaluate_options.add_watch_options(made)
     return made
 
 
@@ -157,32 +226,58 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
-def _iou(text: str) -> float:
-    """An argparse type: an overlap that can be demanded of a detection."""
-    number = options.ratio(text)
-    if number <= 0.1:  # od_core.metrics.verdicts.BACKGROUND_IOU, which is not imported for --help
-        raise argparse.ArgumentTypeError(f"must be above 0.1 and at most 1, got {text!r}")
-    return number
+def _gate(text: str) -> tuple[str, float]:
+    """An argparse type: a number's name and the least it must be."""
+    name, equals, least = text.rpartition("=")
+    if not equals or not name.strip():
+        raise argparse.ArgumentTypeError(f"must be a number's name and the least it must be, NAME=X, got {text!r}")
+    return name.strip(), options.finite_float(least)
 
 
 def _metrics(text: str) -> tuple[str, ...]:
     """An argparse type: some of the metrics."""
-    for word in _words(text):
+    if text == "all":
+        return _METRICS
+    names = tuple(dict.fromkeys(_ALIASES.get(word, word) for word in _words(text)))
+    for word in names:
         if word not in _METRICS:
             close = difflib.get_close_matches(word, _METRICS, 1)
             guess = f"did you mean {close[0]}?" if close else f"there are {', '.join(_METRICS)}"
             raise argparse.ArgumentTypeError(f"no metric called {word!r}; {guess}")
-    return _words(text)
+    return names
 
 
-def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> None:
+def _run(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str]:
+    """Evaluate as the command line says; returns what is below --fail_under."""
+    if args.model:
+        from beam_jobs.evaluate_model import detect
+
+        detections = detect(args, beam_options)
+        if args.dry_run:
+            return []
+        args = argparse.Namespace(**{**vars(args), "detections": detections})
+    if len(args.split) < 2:
+        return _evaluate(args, beam_options)
+    from beam_jobs.evaluate_splits import evaluate_splits
+
+    by_split = evaluate_splits(args, lambda one: _evaluate(one, beam_options))
+    return [f"{split}: {fault}" for split, faults in by_split.items() for fault in faults]
+
+
+def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str]:
+    """Evaluate one split, or everything; returns what is below --fail_under."""
     from beam_jobs.launch import refuse_output
     from od_core import storage
     from od_core.annotations.joined_truth import open_all_ground_truth
+    from od_core.insight.insight import DEFINITION
+    from od_core.metrics.catalogue import metric_factories
+    from od_core.metrics.gate import Gate, full_name
     from pipelines.engine import Engine
-    from pipelines.evaluate_detections import find_detections
+    from pipelines.evaluate_coco_results import open_detections
+    from pipelines.evaluate_insight import InsightTask, leave_beside
     from pipelines.evaluate_plan import plan_evaluation
     from pipelines.evaluate_report import METRICS_FILE, metrics_text
+    from pipelines.evaluate_slices import slices_by
 
     detections, output = options.absolute(args.detections), options.absolute(args.output)
     ground_truth = [options.absolute(path) for path in args.ground_truth]
@@ -195,43 +290,57 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> None:
 
         remote_files = BeamFiles(list(beam_options))
         storage.register_remote(remote_files)
-    found = find_detections(detections)
+    open_images = _open_images(args)
     truth = open_all_ground_truth(ground_truth, images=images, splits=args.split)
     with _work_folder(output, is_local=engine.is_local) as folder:
+        found = open_detections(detections, truth, folder)
+        slicing = slices_by(args.slice_by, found)
         truth_file, values_file = storage.join(folder, "truth.parquet"), storage.join(folder, "values.json")
-        plan = plan_evaluation(found, truth, truth_file, allow_missing=args.allow_missing)
-        factories = _factories(args.metrics, plan.categories)
-        definitions = {name: make().definition for name, make in factories.items()}
+        plan = plan_evaluation(found, truth, truth_file, allow_missing=args.allow_missing, open_images=open_images)
+        factories = metric_factories(args.metrics, plan.categories, plan.ancestors)
+        empty = {name: make() for name, make in factories.items()}
+        definitions = {name: metric.definition for name, metric in empty.items()}
+        insight = None if args.numbers_only else InsightTask(folder, plan.categories, args.iou, slicing)
+        if insight:
+            definitions["insight"] = DEFINITION
+        names = [name for metric in empty.values() for name in metric.value()]
+        names += insight.empty().value().numbers if insight else []
+        gates = [Gate(full_name(word, names), least) for word, least in args.fail_under]
 
         from pipelines.evaluate import run  # and with it Beam, which takes seconds: not before refusals
         from pipelines.evaluate_verdicts import VERDICTS_FILE, VerdictParts
 
         verdicts = VerdictParts(storage.join(folder, "verdicts"), plan.categories, args.iou) if args.verdicts else None
-        values = run(plan, list(factories.values()), engine, values_file, remote_files, verdicts)
+        values = run(plan, list(factories.values()), engine, values_file, remote_files, verdicts, insight)
+        looked_into = insight.read() if insight else None
         if verdicts:
             verdicts.join(found, storage.join(output, VERDICTS_FILE))
         else:
             storage.remove([storage.join(output, VERDICTS_FILE)])  # those of an earlier evaluation
     source = {"paths": args.ground_truth, "form": truth.form, "splits": list(args.split)}
     place = storage.join(output, METRICS_FILE)
-    storage.write_text(place, metrics_text(plan, values, definitions, source))
+    document = metrics_text(plan, values, definitions, source, looked_into)
+    leave_beside(output, looked_into, json.loads(document))
+    storage.write_text(place, document)
 
     from beam_jobs.evaluate_text import text
 
-    print(text(plan, values, definitions, place), flush=True)
+    print(text(plan, values, definitions, place, args.split, looked_into), flush=True)
+    values = {**values, "insight": looked_into.numbers} if looked_into else values
+    reached = {name: x for numbers in values.values() for name, x in numbers.items()}
+    return [fault for gate in gates if (fault := gate.fault(reached))]
 
 
-def _factories(names: Sequence[str], categories: Mapping[int, str]) -> dict[str, "MetricFactory"]:
-    import functools
+def _open_images(args: argparse.Namespace) -> "OpenImages":
+    from od_core.class_hierarchy import read_class_hierarchy
+    from od_core.errors import UsageError
+    from pipelines.evaluate_image_labels import OpenImages
 
-    from od_core.metrics.coco import CocoBoxes
-    from od_core.metrics.voc import PascalBoxes
-
-    makers: dict[str, MetricFactory] = {
-        "coco": functools.partial(CocoBoxes, categories),
-        "voc": functools.partial(PascalBoxes, categories),
-    }
-    return {name: makers[name] for name in names}
+    if (args.hierarchy or args.image_labels) and not any(name.startswith("open_images") for name in args.metrics):
+        option = "--hierarchy" if args.hierarchy else "--image_labels"
+        raise UsageError(f"{option} is for Open Images' numbers: add --metrics open_images,open_images_challenge")
+    hierarchy = read_class_hierarchy(options.absolute(args.hierarchy)) if args.hierarchy else None
+    return OpenImages(hierarchy, args.image_labels and options.absolute(args.image_labels))
 
 
 @contextlib.contextmanager

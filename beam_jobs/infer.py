@@ -6,6 +6,11 @@ examples (the first two work when pasted; they use what the demo makes):
 
   boxbeam infer --model exported/saved_model --label_map labels.pbtxt --input photos/ 'clips/**/*.mp4' --output found
   boxbeam infer --model frozen_inference_graph.pb --label_map labels.pbtxt --input val-*.tfrecord --output found
+  boxbeam infer --model exported --label_map labels.pbtxt --input cameras/ --output found --fps 2 --start 1:00
+
+  boxbeam infer --model exported/ --label_map labels.pbtxt --input photos/ --output found --input_tensor images \\
+      --output_tensors boxes=output_0,scores=output_1,classes=output_2 --box_format xmin_ymin_xmax_ymax,pixels
+                      a model that names its tensors in its own way: boxbeam inspect MODEL lists what it has
 
 what you get:
   found/*.parquet     one row per image or video frame, its boxes in a list, best first: docs/detections-format.md
@@ -22,6 +27,7 @@ exit status:
 import argparse
 import sys
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from beam_jobs import options
@@ -87,29 +93,86 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="images per model run at most; does not change results (default: chosen; a model's own limit is kept)",
     )
+    _add_tensors(made)
+    _add_sampling(made)
     options.add_common(made)
     return made
 
 
+def _add_tensors(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("models whose tensors are not named as the TensorFlow Object Detection API's")
+    group.add_argument("--input_tensor", metavar="NAME", help="the input: its key in the signature, or its node")
+    group.add_argument(
+        "--output_tensors",
+        metavar="ROLE=NAME,...",
+        help="the outputs, as in boxes=NAME,scores=NAME,classes=NAME,num=NAME (without num, scores above 0 count)",
+    )
+    group.add_argument(
+        "--box_format",
+        metavar="FORMAT[,pixels]",
+        help="ymin_xmin_ymax_xmax (default), xmin_ymin_xmax_ymax or cx_cy_w_h, in parts of the image or in pixels",
+    )
+    group.add_argument(
+        "--first_class_id",
+        type=int,
+        choices=(0, 1),
+        help="what the model calls class 1 of the label map: 0 if it counts from there (default: 1)",
+    )
+
+
+def _add_sampling(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("frames of videos (default: every one; docs/video.md says exactly which)")
+    choice = group.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--fps", type=options.rate, metavar="X", help="X frames per second of video, those nearest to an even grid"
+    )
+    choice.add_argument("--every", type=options.positive_int, metavar="N", help="every Nth frame: 0, N, 2N, ...")
+    choice.add_argument("--keyframes", action="store_true", help="keyframes alone")
+    group.add_argument(
+        "--start",
+        type=options.moment,
+        default=Fraction(0),
+        metavar="S",
+        help="from this time of each video on: seconds, or as in 1:30 or 1:02:30.5",
+    )
+    group.add_argument("--end", type=options.moment, metavar="S", help="up to this time of each video, itself left out")
+
+
 def _job(args: argparse.Namespace) -> Any:
-    from od_core.errors import ModelError
     from od_core.label_map import read_label_map
-    from od_core.model import find_model
+    from od_core.model_tensors import ModelTensors
+    from od_core.video_sampling import Sampling
     from pipelines.infer import InferJob
 
-    files = find_model(args.model)
-    try:
-        digest = files.digest()
-    except OSError as error:
-        raise ModelError(f"{error.filename or files.path}: the model cannot be read ({error.strerror})") from error
+    sampling = Sampling(args.fps, args.every, args.keyframes, args.start, args.end)
+    tensors = ModelTensors.of_text(args.input_tensor, args.output_tensors, args.box_format, args.first_class_id)
+    path, digest = find_model(args.model)
     return InferJob(
-        model=files.path,
+        model=path,
         model_sha256=digest,
         label_map=read_label_map(args.label_map),
         min_score=args.min_score,
         max_detections=args.max_detections,
         batch_size=args.batch_size,
+        sampling=sampling,
+        tensors=tensors,
     )
+
+
+def find_model(model: str) -> tuple[str, str]:
+    """The path of an export as `InferJob` takes it, and the digest of its bytes.
+
+    Raises:
+        ModelError: no model is there, or it cannot be read.
+    """
+    from od_core import model as models
+    from od_core.errors import ModelError
+
+    files = models.find_model(model)
+    try:
+        return files.path, files.digest()
+    except OSError as error:
+        raise ModelError(f"{error.filename or files.path}: the model cannot be read ({error.strerror})") from error
 
 
 if __name__ == "__main__":

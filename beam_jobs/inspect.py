@@ -1,46 +1,101 @@
-"""Say what a path holds and whether it is valid: detections, a model, a video, an image, TFRecords, a label map.
+"""Say what a path holds and whether it is valid: records, detections, a model, a video, an image, a label map.
 
 examples (they work when pasted, after: boxbeam demo --output demo_out):
+  boxbeam inspect demo_out/records               splits, classes, sizes; checksums, boxes, label map, index are checked
   boxbeam inspect demo_out/detections            counts, classes, scores; checksums and schema are checked
   boxbeam inspect demo_out/model                 what the model takes and gives
   boxbeam inspect demo_out/scene/harbour.mp4     codec, size, rotation, rate; --decode counts the true frames
   boxbeam inspect demo_out/model/label_map.pbtxt
+
+  boxbeam inspect train.record-?????-of-00010    TFRecords that others wrote: a file, several, a pattern or a folder
 
 exit status:
   0 valid; 1 something is wrong with it; 2 no such path, or nothing boxbeam knows
 """
 
 import argparse
+import contextlib
+import gzip
 import os
 import sys
 from collections.abc import Callable, Sequence
 
 from beam_jobs import options
 
+_MODEL_SUFFIXES = (".pb", ".index", ".meta", ".ckpt", ".h5", ".keras", ".tflite", ".onnx", ".pth", ".pt")
+
+Inspection = Callable[[argparse.Namespace], int]
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Inspect one path; returns the exit status."""
+    """Inspect paths; returns the exit status, the worst of them."""
     made = options.parser(__doc__ or "", "inspect")
-    made.add_argument("path", metavar="PATH")
-    made.add_argument("--decode", action="store_true", help="decode a whole video: true frame count, damage")
+    made.add_argument("path", metavar="PATH", nargs="+")
+    made.add_argument(
+        "--decode", action="store_true", help="decode all pixels: a video's true frame count, damage; images in records"
+    )
+    made.add_argument(
+        "--label_map",
+        type=options.path,
+        metavar="PBTXT",
+        help="classes of TFRecords that others wrote (default: the only label map beside them)",
+    )
     args = made.parse_args(argv)
     from od_core import storage
     from od_core.errors import BoxbeamError, InputError, LabelMapError
 
-    if storage.is_remote(args.path):
-        made.error(f"{args.path}: not on this machine's disks; copy it here first")
-    args.path = storage.local_path(args.path)
-    if not os.path.lexists(args.path):
-        made.error(f"{args.path}: no such file or folder")
-    args.shown = storage.printable(args.path)
+    status = 0
     try:
-        return _inspection(args.path)(args)
-    except (InputError, LabelMapError) as error:
-        return _not_valid(args, error)
+        paths = [path for given in args.path for path in _resolved(given)]
+        kinds = [_inspection(path) for path in paths]
+        if args.label_map is not None:
+            _refuse_label_map(args, kinds)
+        together = set(kinds) == {_records}
+        args.shown = " ".join(map(storage.printable, args.path))
+        for inspection, some in (
+            [(_records, paths)] if together else zip(kinds, [[path] for path in paths], strict=True)
+        ):
+            args.paths, args.path = some, some[0]
+            if not together:
+                args.shown = storage.printable(args.path)
+            try:
+                status = max(status, inspection(args))
+            except (InputError, LabelMapError) as error:
+                status = max(status, _not_valid(args, error))
     except BoxbeamError as error:
         made.error(str(error))
     except OSError as error:
-        made.error(f"{args.path}: cannot be read ({error.strerror or error})")
+        made.error(f"{error.filename or args.path}: cannot be read ({error.strerror or error})")
+    return status
+
+
+def _resolved(given: str) -> list[str]:
+    """The local paths that an argument stands for: itself, or what a pattern matches."""
+    from od_core import storage
+    from od_core.annotations.annotated import no_such_path
+    from od_core.errors import UsageError
+
+    if storage.is_remote(given):
+        raise UsageError(f"{given}: not on this machine's disks; copy it here first")
+    path = storage.local_path(given)
+    if os.path.lexists(path):
+        return [path]
+    if not storage.has_wildcard(path):
+        raise no_such_path(path)
+    _, found = storage.glob(path)
+    if not found:
+        raise UsageError(f"{path}: this pattern matches no file")
+    return sorted(info.path for info in found)
+
+
+def _refuse_label_map(args: argparse.Namespace, kinds: Sequence[Inspection]) -> None:
+    """Raises UsageError for a label map that nothing here needs, or that is none."""
+    from od_core.errors import UsageError
+    from od_core.label_map import read_label_map
+
+    if any(kind is not _records for kind in kinds):
+        raise UsageError("--label_map is for TFRecords that others wrote; everything else has its own")
+    read_label_map(args.label_map)
 
 
 def _not_valid(args: argparse.Namespace, error: Exception) -> int:
@@ -50,19 +105,86 @@ def _not_valid(args: argparse.Namespace, error: Exception) -> int:
     return 1
 
 
-def _inspection(path: str) -> Callable[[argparse.Namespace], int]:
+def _inspection(path: str) -> Inspection:
     """What a path is: a folder by what lies in it, a file by its name."""
-    from pipelines.infer import kind_of
+    from od_core.errors import UsageError
 
     if os.path.isdir(path):
-        names = os.listdir(path)
-        is_dataset = "manifest.json" in names or any(name.endswith(".parquet") for name in names)
-        return _detections if is_dataset else _model
+        return _inspection_of_folder(path)
+    name = os.path.basename(path)
+    if name.startswith("index-") and name.endswith(".parquet"):
+        folder = os.path.dirname(path) or "."
+        raise UsageError(
+            f"{path}: the index of a record dataset, which is checked as a whole: give its folder, {folder}"
+        )
     if path.endswith(".parquet"):
         return _detections
     if path.endswith((".pbtxt", ".txt")):
         return _label_map
-    return {"video": _video, "image": _image, "record": _records}.get(kind_of(path) or "", _model)
+    named = {"video": _video, "image": _image, "record": _records}.get(_kind_of(path) or "")
+    return named or (_records if _starts_with_a_record(path) else _model)
+
+
+def _inspection_of_folder(folder: str) -> Inspection:
+    from od_core.errors import ModelError, UsageError
+    from od_core.manifest_check import job_of
+    from od_core.model import find_model
+    from od_core.storage import printable
+
+    names = os.listdir(folder)
+    job = job_of(folder)
+    if job not in (None, "convert", "infer"):
+        raise UsageError(f"{folder}: the output of boxbeam {job}, which is not inspected: records and detections are")
+    is_index = any(name.startswith("index-") and name.endswith(".parquet") for name in names)
+    if job == "convert" or is_index:
+        return _dataset
+    if job is None and "_work" in names:
+        return _unfinished
+    if job == "infer" or any(name == "manifest.json" or name.endswith(".parquet") for name in names):
+        return _detections
+    try:
+        find_model(folder)
+        return _model
+    except ModelError as error:
+        if _record_files(folder):
+            return _records
+        if any(name.endswith(_MODEL_SUFFIXES) or name.startswith(("ckpt-", "checkpoint")) for name in names):
+            raise
+        if not names:
+            raise UsageError(f"{folder}: an empty folder") from error
+        told = ", ".join(printable(name) for name in sorted(names)[:8]) + ", ..." * (len(names) > 8)
+        raise UsageError(
+            f"{folder}: not a folder that is inspected: expected records or detections made by boxbeam, TFRecord files"
+            f" or a model, found {told}; images, videos and label maps are looked at one by one"
+        ) from error
+
+
+def _record_files(path: str) -> list[str]:
+    """The TFRecord files below a folder, by their names; or the file itself."""
+    from od_core import storage
+
+    if not os.path.isdir(path):
+        return [path]
+    return sorted(info.path for info in storage.walk(path) if _kind_of(info.path) == "record")
+
+
+def _kind_of(path: str) -> str | None:
+    """See kind_of; a part of a checkpoint, which is named like a shard, is nothing."""
+    from pipelines.infer import kind_of
+
+    return None if ".data-" in os.path.basename(path) else kind_of(path)
+
+
+def _starts_with_a_record(path: str) -> bool:
+    """Whether a file of any other name holds TFRecords."""
+    from od_core.errors import RecordError
+    from od_core.records import is_gzip, read_records
+    from od_core.storage import open_input
+
+    with contextlib.suppress(OSError, RecordError), open_input(path) as file:
+        _, payload = next(read_records(gzip.GzipFile(fileobj=file) if is_gzip(file) else file), (0, None))  # type: ignore[arg-type]
+        return isinstance(payload, bytes)
+    return False
 
 
 def _detections(args: argparse.Namespace) -> int:
@@ -90,7 +212,9 @@ def _detections(args: argparse.Namespace) -> int:
 
 
 def _model(args: argparse.Namespace) -> int:
+    from beam_jobs.summary import counted
     from od_core.errors import ModelError
+    from od_core.label_map import read_label_map
     from od_core.model import find_model, open_detector
     from od_core.storage import printable
 
@@ -107,6 +231,10 @@ def _model(args: argparse.Namespace) -> int:
     print(f"  input:  {signature.input_kind} ({signature.input_tensor}), batch size {limit}")
     for name, tensor in signature.output_tensors.items():
         print(f"  output: {name} ({tensor})")
+    label_map = _label_map_beside([files.path, os.path.join(files.path, "saved_model.pb")])
+    if label_map is not None:
+        labels = read_label_map(label_map).labels
+        print(f"  label map beside it: {counted(len(labels), 'classes')} ({printable(label_map)})")
     return 0
 
 
@@ -149,24 +277,32 @@ def _image(args: argparse.Namespace) -> int:
     return 0
 
 
-def _records(args: argparse.Namespace) -> int:
-    from beam_jobs.summary import counted
-    from od_core.storage import open_input
-    from pipelines.infer_records import record_images
-    from pipelines.items import Piece, Source
+def _unfinished(args: argparse.Namespace) -> int:
+    print(f"{args.shown}: not valid: the output of a boxbeam command that is not finished; repeat it, it continues")
+    return 1
 
-    whole = Piece(Source(os.path.basename(args.path), args.path, "record", os.path.getsize(args.path), 0))
-    good, bad = 0, 0
-    with open_input(args.path) as file:
-        for record in record_images(whole, file):
-            if record.row.error is None:
-                good += 1
-                continue
-            bad += 1
-            if bad <= 10:
-                print(f"  record {record.row.record_index}: {record.row.error.message}")
-    print(f"{args.shown}: {counted(good + bad, 'records')}, {good:,} of them with an image, {bad:,} not usable")
-    return 1 if bad else 0
+
+def _dataset(args: argparse.Namespace) -> int:
+    from beam_jobs.inspect_records import inspect_dataset
+
+    return inspect_dataset(args.path, args.shown, decode=args.decode)
+
+
+def _records(args: argparse.Namespace) -> int:
+    from beam_jobs.inspect_records import inspect_files
+
+    files = [file for path in args.paths for file in _record_files(path)]
+    label_map = args.label_map or _label_map_beside(files)
+    return inspect_files(list(dict.fromkeys(files)), args.shown, label_map=label_map, decode=args.decode)
+
+
+def _label_map_beside(files: Sequence[str]) -> str | None:
+    """The one file in the folders of these files that is called a label map; None where there are several."""
+    import pathlib
+
+    folders = {os.path.dirname(file) or "." for file in files}
+    found = [str(path) for folder in sorted(folders) for path in pathlib.Path(folder).glob("*label_map*.pbtxt")]
+    return found[0] if len(found) == 1 else None
 
 
 def _label_map(args: argparse.Namespace) -> int:

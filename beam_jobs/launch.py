@@ -40,11 +40,7 @@ def launch(name: str, make_job: Callable[[], Job], args: argparse.Namespace, bea
     _quiet_libraries()
     progress = progress_for(args.progress, name)
     try:
-        engine = Engine(args.runner, beam_options)
-        work = _work(make_job, args, engine)
-        if args.dry_run:
-            return _dry_run(work)
-        result = _run(work, engine, progress, args)
+        result = perform(make_job, args, beam_options, progress)
     except UsageError as error:
         return _say(name, error, EXIT_USAGE)
     except RunStoppedError as error:
@@ -53,10 +49,30 @@ def launch(name: str, make_job: Callable[[], Job], args: argparse.Namespace, bea
         return _stopped(name, progress, args.output, "SIGINT")
     except BoxbeamError as error:
         return _say(name, error, EXIT_FAILED)
+    return EXIT_SOME_FAILED if result and result.finished.manifest.counts["failed"] else EXIT_DONE
+
+
+def perform(
+    make_job: Callable[[], Job], args: argparse.Namespace, beam_options: Sequence[str], progress: Progress
+) -> RunResult | None:
+    """Run a job as its command line says, and print what it came to; arguments as for `launch`.
+
+    Returns:
+        What the run did; None after --dry_run.
+
+    Raises:
+        BoxbeamError: it was refused, stopped, or too much of it failed.
+    """
+    engine = Engine(args.runner, beam_options)
+    work = _work(make_job, args, engine)
+    if args.dry_run:
+        _dry_run(work)
+        return None
+    result = _run(work, engine, progress, args)
     if result.too_many_failed:
         share = f"more than --max_failed_ratio {args.max_failed_ratio:g} allows"
-        return _say(name, TooManyFailedError(f"{share}; the rows are there all the same"), EXIT_FAILED)
-    return EXIT_SOME_FAILED if result.finished.manifest.counts["failed"] else EXIT_DONE
+        raise TooManyFailedError(f"{share}; the rows are there all the same")
+    return result
 
 
 def _work(make_job: Callable[[], Job], args: argparse.Namespace, engine: Engine) -> Work:
@@ -98,12 +114,11 @@ def _run(work: Work, engine: Engine, progress: Progress, args: argparse.Namespac
     return result
 
 
-def _dry_run(work: Work) -> int:
+def _dry_run(work: Work) -> None:
     work.enter_process()
     if not work.ask.overwrite:
         refuse_other_use(Dataset(work.ask.output), work.job)
     print(summary.plan_text(work, make_plan(work.job, work.ask)))
-    return EXIT_DONE
 
 
 def refuse_output(output: str) -> None:

@@ -12,11 +12,14 @@ import pathlib
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import NoReturn
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 _SMALLEST_SIZE = 1 << 20
+_RATE = re.compile(r"\d{1,9}(?:\.\d{1,9}|/(\d{1,9}))?", re.ASCII)
+_MOMENT = re.compile(r"(?:(?:(\d{1,6}):)?(\d{1,6}):)?(\d{1,9}(?:\.\d{1,9})?)", re.ASCII)
 _NUMBER = re.compile(r"-\d+(\.\d+)?")
 
 
@@ -180,23 +183,57 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
+def whole_number(text: str) -> int:
+    """An argparse type: a whole number, 0 included."""
+    return 0 if text == "0" else positive_int(text)
+
+
 def positive_float(text: str) -> float:
     """An argparse type: a number above 0."""
-    number = _float(text)
+    number = finite_float(text)
     if not number > 0:
         raise argparse.ArgumentTypeError(f"must be above 0, got {text!r}")
     return number
 
 
+def rate(text: str) -> Fraction:
+    """An argparse type: a number above 0, exactly: "0.5", "29.97", "30000/1001"."""
+    match = _RATE.fullmatch(text)
+    number = Fraction(text) if match and int(match[1] or 1) else Fraction(0)
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, such as 2, 0.5 or 30000/1001, got {text!r}")
+    return number
+
+
+def moment(text: str) -> Fraction:
+    """An argparse type: a place in a video in seconds, exactly: "90", "90.5", "1:30", "01:01:30.5"."""
+    match = _MOMENT.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"must be seconds, or [hours:]minutes:seconds as in 1:30, got {text!r}")
+    hours, minutes, seconds = (Fraction(part or 0) for part in match.groups())
+    if (match[2] and seconds >= 60) or (match[1] and minutes >= 60):
+        raise argparse.ArgumentTypeError(f"minutes and seconds after a colon go up to 59, got {text!r}")
+    return 3600 * hours + 60 * minutes + seconds
+
+
 def ratio(text: str) -> float:
     """An argparse type: a number from 0 to 1."""
-    number = _float(text)
+    number = finite_float(text)
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {text!r}")
     return number
 
 
-def _float(text: str) -> float:
+def iou(text: str) -> float:
+    """An argparse type: an overlap that can be demanded of a detection."""
+    number = ratio(text)
+    if number <= 0.1:  # od_core.metrics.verdicts.BACKGROUND_IOU, which is not imported for --help
+        raise argparse.ArgumentTypeError(f"must be above 0.1 and at most 1, got {text!r}")
+    return number
+
+
+def finite_float(text: str) -> float:
+    """An argparse type: a finite number."""
     try:
         number = float(text)
     except ValueError:

@@ -41,7 +41,7 @@ class Progress:
 
     def planned(self, plan: Plan) -> None:
         """See Observer."""
-        self.plan, self.total_weight = plan, plan.weight
+        self.plan, self.total_weight = plan, self.done_weight + plan.weight
         if plan.items:
             done = len(plan.sources) - len({piece.source.key for piece in plan.pieces})
             already = f", {done:,} of them done already" if done else ""

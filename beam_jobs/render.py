@@ -5,26 +5,39 @@ examples (the first three work when pasted; they use what the demo makes):
   boxbeam infer --model demo_out/model --label_map demo_out/model/label_map.pbtxt --input demo_out/scene --output found
   boxbeam render --detections found --output rendered
 
-  boxbeam render --detections found --output rendered --min_score 0.3 --originals /mnt/new_place/photos
+  boxbeam render --detections found --output rendered --min_score 0.3,person=0.6 --originals /mnt/new_place/photos
   boxbeam render --detections found --output compared --ground_truth VOC2012/Annotations
+  boxbeam render --detections found --output errors --ground_truth VOC2012/Annotations --only errors --colour_by verdict
+  boxbeam render --detections found --output look --sample 200 --max_side 1280
+  boxbeam render --detections found --output ships --crops --crop_margin 0.1
+  boxbeam render --detections found --output public --blur person --min_score 0.5,person=0.1 --boxes off --audio off
 
 what you get:
   rendered/...            a picture or video for every original, in the same folders:
                             photo.jpg -> photo.jpg, photo.png -> photo.png, scan.tif -> scan.tif.jpg
                             clip.mp4 -> clip.mp4, clip.avi -> clip.avi.mp4
                             val.tfrecord -> val.tfrecord/000012-KEY.jpg for its record 12
+                          with --crops, for every detection, by class, image or frame, and number:
+                            ship/photo.jpg-00.jpg, ship/clip.mp4/000123-00.jpg
   rendered/*.parquet      one row per rendered file: which one it is, how many boxes are on it, or why it failed
   rendered/manifest.json  which files belong to the dataset, counts, options
   rendered/run.json       how the last run went
 
-  Videos are H.264 without sound, with the frames of the original at their times; each says its time, its number and
-  how many boxes were found. A frame that was not looked at has no boxes and says so; where a stretch of a video is
-  damaged, the frames that can be decoded are shown.
+  Videos are H.264 with the sound and the frames of the original at their times; each frame says its time, its number
+  and how many boxes were found. Frames that infer was told to pass over show what was found in the frame before, and
+  say so (--unsampled). A frame that was not looked at otherwise has no boxes and says so; where a stretch of a video is
+  damaged, the frames that can be decoded are shown. Sound that browsers do not play from an MP4 is encoded anew as AAC;
+  what is wrong with it says the row, and the video is made all the same.
+
+what is rendered:
+  --only leaves out pictures, and frames of videos: what is left of a video follows each other, without sound.
+  --sample chooses by names: the same pictures again next time, and nearly the same when there are more inputs.
 
 with --ground_truth:
   Detections are on the left, what people annotated on the right; --layout overlay draws both on one picture. Images are
   matched by name: the same path, or the data set's own image id, or else the one path that ends alike by whole folders.
   What is not in the ground truth says "no ground truth". A class has one colour on both sides if it has one name.
+  --colour_by verdict and --only errors compare as boxbeam evaluate --verdicts does, with the detections that are shown.
 
 The originals are looked for where they lay when the detections were made; if they were moved, give the folder that was
 infer's --input, as it is called now, with --originals.
@@ -48,6 +61,8 @@ if TYPE_CHECKING:
     from pipelines.executor import Work
 
 _BEST_CRF, _WORST_CRF = 1, 51
+_MIN_SCORE = 0.5
+_SMALLEST_SIDE = 64
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,11 +71,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, beam_options = options.parse(made, argv)
     if args.layout == "side_by_side" and args.ground_truth is None:
         made.error("--layout side_by_side shows ground truth beside detections; give it with --ground_truth")
+    for option, value in (("only", "errors"), ("colour_by", "verdict")):
+        if getattr(args, option) == value and args.ground_truth is None:
+            made.error(f"--{option} {value} compares detections with ground truth; give it with --ground_truth")
+    _refuse_contradictions(made, args)
     from beam_jobs.launch import launch
 
     # All that is read, so that launch() sees whether it lies on another file system.
     args.input = [args.detections, *([args.originals] if args.originals else []), *(args.ground_truth or [])]
     return launch("render", lambda: _job(args), args, beam_options)
+
+
+def _refuse_contradictions(made: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    if args.crop_margin is not None and not args.crops:
+        made.error("--crop_margin is about --crops; give both, or neither")
+    if args.crops:
+        for option, is_given in (
+            ("--layout", args.layout is not None),
+            ("--colour_by", args.colour_by != "class"),
+            ("--boxes", args.boxes == "off"),
+        ):
+            if is_given:
+                made.error(f"{option} is about pictures that are drawn on, and --crops makes none of them")
 
 
 def build(root: Any, work: "Work", *, spread: bool) -> Any:
@@ -101,11 +133,84 @@ def _parser() -> argparse.ArgumentParser:
         help="all boxes on one picture, or ground truth beside detections (default: side_by_side with --ground_truth)",
     )
     group.add_argument(
-        "--min_score",
+        "--colour_by",
+        choices=("class", "verdict"),
+        default="class",
+        help="verdict: true positives, false positives, missed objects and what is ignored, told by the ground truth"
+        " (default: class)",
+    )
+    group.add_argument(
+        "--crops",
+        action="store_true",
+        help="write every detection as a JPEG of its own, in folders by class, and no other pictures or videos",
+    )
+    group.add_argument(
+        "--crop_margin",
         type=options.ratio,
+        metavar="R",
+        help="how much around a detection --crops cuts out too: this share of its height and width on every side"
+        " (default: 0)",
+    )
+    group.add_argument(
+        "--boxes",
+        choices=("on", "off"),
+        default="on",
+        help="off: no boxes and no captions, such as to publish what --blur has made unrecognisable (default: on)",
+    )
+    group.add_argument(
+        "--blur",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="CLASS",
+        help="make what was found of these classes unrecognisable; a frame in which nobody has looked, as a whole",
+    )
+    group.add_argument(
+        "--min_score",
+        type=_scores,
+        default=(_MIN_SCORE, ()),
+        metavar="S[,CLASS=S...]",
+        help="leave out detections below, for some classes below another score: 0.5,person=0.7 (default: 0.5)",
+    )
+    group.add_argument(
+        "--only",
+        choices=("all", "detections", "errors"),
+        default="all",
+        help="which pictures, and which frames of videos: all; detections: in which something is drawn; errors: with a"
+        " wrong detection or a missed object (default: all)",
+    )
+    group.add_argument(
+        "--iou",
+        type=options.iou,
         default=0.5,
-        metavar="S",
-        help="leave out detections below (default: 0.5)",
+        metavar="X",
+        help="least overlap (intersection over union) of a detection that counts as right (default: 0.5)",
+    )
+    group.add_argument(
+        "--sample",
+        type=options.positive_int,
+        metavar="N",
+        help="render N pictures and videos, chosen by their names; of these, --only leaves some out",
+    )
+    group.add_argument("--seed", type=_seed, default=0, metavar="N", help="another seed, another --sample (default: 0)")
+    group.add_argument(
+        "--max_side",
+        type=_side,
+        metavar="PIXELS",
+        help="make larger originals smaller, to at most so many pixels in width and height",
+    )
+    group.add_argument(
+        "--unsampled",
+        choices=("hold", "skip", "plain"),
+        default="hold",
+        help="frames that infer was told to pass over: hold shows what was found in the frame before, skip leaves them"
+        " out, plain shows them as they are (default: hold)",
+    )
+    group.add_argument(
+        "--audio",
+        choices=("on", "off"),
+        default="on",
+        help="off: videos without sound. Those of which --only leaves out frames have none (default: on)",
     )
     group.add_argument(
         "--crf",
@@ -125,12 +230,59 @@ def _crf(text: str) -> int:
     return int(text)
 
 
+def _scores(text: str) -> tuple[float, tuple[tuple[str, float], ...]]:
+    """An argparse type: a score for all classes, scores for some, or both; commas between them."""
+    default: float | None = None
+    by_class: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, score = part.rpartition("=")
+        name = name.strip()
+        if equals and name and name not in by_class:
+            by_class[name] = options.ratio(score)
+        elif equals:
+            raise argparse.ArgumentTypeError(f"must name each class once, as in 0.5,person=0.7, got {text!r}")
+        elif default is not None:
+            raise argparse.ArgumentTypeError(f"must be one score, and others as CLASS=SCORE, got {text!r}")
+        else:
+            default = options.ratio(part)
+    return _MIN_SCORE if default is None else default, tuple(sorted(by_class.items()))
+
+
+def _seed(text: str) -> int:
+    """An argparse type: any whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}") from None
+
+
+def _side(text: str) -> int:
+    """An argparse type: the side of a picture on which something can be seen."""
+    side = options.positive_int(text)
+    if side < _SMALLEST_SIDE:
+        raise argparse.ArgumentTypeError(f"must be at least {_SMALLEST_SIDE}, got {text!r}")
+    return side
+
+
 def _job(args: argparse.Namespace) -> Any:
     from pipelines.render import RenderJob
 
     return RenderJob(
-        layout=args.layout or ("overlay" if args.ground_truth is None else "side_by_side"),
-        min_score=args.min_score,
+        layout=args.layout or ("overlay" if args.ground_truth is None or args.crops else "side_by_side"),
+        colour_by=args.colour_by,
+        crops=args.crops,
+        crop_margin=args.crop_margin or 0.0,
+        boxes=args.boxes == "on",
+        blur=tuple(dict.fromkeys(args.blur)),
+        min_score=args.min_score[0],
+        class_scores=args.min_score[1],
+        only=args.only,
+        iou=args.iou,
+        sample=args.sample,
+        seed=args.seed,
+        max_side=args.max_side,
+        unsampled=args.unsampled,
+        audio=args.audio == "on",
         crf=args.crf,
         originals=None if args.originals is None else options.absolute(args.originals),
         ground_truth=tuple(options.absolute(path) for path in args.ground_truth or ()),

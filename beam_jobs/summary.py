@@ -50,11 +50,11 @@ def text(work: Work, progress: Progress, result: RunResult) -> str:
 def plan_text(work: Work, plan: Plan) -> str:
     """What `--dry_run` prints."""
     kinds = collections.Counter(source.kind for source in plan.sources)
-    todo = collections.Counter(piece.source.kind for piece in plan.pieces)
+    todo = collections.Counter(source.kind for source in {piece.source for piece in plan.pieces})
     lines = [
         f"{work.job.name}: plan for {work.ask.output} (nothing is done)",
-        f"  inputs: {_kinds(kinds)} ({_bytes(sum(source.size for source in plan.sources))})",
-        f"  to do:  {_kinds(todo)} ({_bytes(plan.weight)}) in {counted(len(plan.items), 'items')}",
+        f"  inputs: {_kinds(kinds)} ({byte_size(sum(source.size for source in plan.sources))})",
+        f"  to do:  {_kinds(todo)} ({byte_size(plan.weight)}) in {counted(len(plan.items), 'items')}",
         f"  with:   {counted(work.spread.processes, 'item processes')}, {counted(work.spread.threads, 'threads')} each",
     ]
     if plan.ignored:
@@ -153,7 +153,7 @@ def _speed(progress: Progress) -> str:
 def counted(count: int, things: str) -> str:
     """ "1 image", "2,000 images": a number and the plural of what it counts."""
     if count == 1:
-        things = things.removesuffix("es") if things.endswith("sses") else things.removesuffix("s")
+        things = things.removesuffix("es") if things.endswith(("sses", "xes")) else things.removesuffix("s")
     return f"{count:,} {things}"
 
 
@@ -162,7 +162,8 @@ def _kinds(kinds: Mapping[str, int]) -> str:
     return ", ".join(told[:_KINDS_SHOWN]) + (", ..." if len(told) > _KINDS_SHOWN else "") or "nothing"
 
 
-def _bytes(size: float) -> str:
+def byte_size(size: float) -> str:
+    """ "3.4 MiB": bytes in the unit that keeps the number short."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if size < 1024:
             return counted(round(size), unit) if unit == "bytes" else f"{size:,.1f} {unit}"

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from benchmarks.child import ROOT, BenchmarkError
@@ -42,8 +43,15 @@ class Run(NamedTuple):
     peak_bytes: int
 
 
-def run_infer(model: pathlib.Path, label_map: pathlib.Path, source: pathlib.Path, *, memory: bool = False) -> Run:
-    """Run infer on a file or folder into a temporary output.
+def run_infer(
+    model: pathlib.Path,
+    label_map: pathlib.Path,
+    source: pathlib.Path,
+    *,
+    memory: bool = False,
+    options: Sequence[str] = (),
+) -> Run:
+    """Run infer, with these options, on a file or folder into a temporary output.
 
     Raises:
         BenchmarkError: it failed, or an input did; shows what it said.
@@ -51,7 +59,7 @@ def run_infer(model: pathlib.Path, label_map: pathlib.Path, source: pathlib.Path
     with tempfile.TemporaryDirectory(prefix="boxbeam-bench-") as scratch:
         output = pathlib.Path(scratch, "out")
         job = ("--model", model, "--label_map", label_map, "--input", source, "--output", output)
-        command = [sys.executable, "-m", "beam_jobs.infer", *map(str, job), "--progress", "off"]
+        command = [sys.executable, "-m", "beam_jobs.infer", *map(str, job), "--progress", "off", *options]
         log = pathlib.Path(scratch, "log")
         with open(log, "wb") as said:
             others = OtherWork()

@@ -1,6 +1,7 @@
 """Detections: the scored boxes that a model found in one image or video frame."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,18 @@ class Detections:
             self.classes[:keep],
             None if self.masks is None else self.masks[:keep],
             None if self.keypoints is None else self.keypoints[:keep],
+        )
+
+    def where(self, keep: npt.NDArray[np.bool_]) -> "Detections":
+        """The detections for which `keep`, bool (N,), is true."""
+        if keep.all():
+            return self
+        return Detections(
+            self.boxes[keep],
+            self.scores[keep],
+            self.classes[keep],
+            None if self.masks is None else tuple(itertools.compress(self.masks, keep.tolist())),
+            None if self.keypoints is None else self.keypoints[keep],
         )
 
     def __len__(self) -> int:

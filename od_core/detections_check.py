@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from od_core import storage
+from od_core.manifest_check import check_data_files
 from od_core.schemas import DETECTIONS, DETECTIONS_VERSION, KINDS, STATUSES, detections_of
 
 _MOST_PROBLEMS = 20
@@ -58,7 +58,7 @@ def check_detections(path: str | os.PathLike[str]) -> DetectionsReport:
     place = pathlib.Path(path)
     report = DetectionsReport()
     if place.is_dir():
-        files = _files_of(place, report)
+        files = check_data_files(place, "*.parquet", report.add_problem).files
     else:
         place.stat()
         files = [place]
@@ -70,40 +70,6 @@ def check_detections(path: str | os.PathLike[str]) -> DetectionsReport:
             report.add_problem(f"{file.name}: not a readable Parquet file ({error})")
     report.files, report.keys = len(files), len(keys)
     return report
-
-
-def _files_of(folder: pathlib.Path, report: DetectionsReport) -> list[pathlib.Path]:
-    """The files the manifest names, each compared with what it says of it."""
-    present = sorted(folder.glob("*.parquet"))
-    manifest = folder / "manifest.json"
-    if not manifest.exists():
-        report.add_problem(f"{folder.name}/manifest.json is missing: the dataset is not finished; repeat its command")
-        return present
-    try:
-        listed = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-        entries = {str(entry["name"]): (entry["rows"], entry["sha256"]) for entry in listed}
-    except (ValueError, KeyError, TypeError) as error:
-        report.add_problem(f"manifest.json: cannot be understood ({error!r})")
-        return present
-    for name, (rows, sha256) in entries.items():
-        if not (folder / name).is_file():
-            report.add_problem(f"{name}: named by the manifest, but missing")
-        elif _sha256(folder / name) != sha256:
-            report.add_problem(f"{name}: its bytes are not those the manifest names (SHA-256 differs)")
-        elif (found := _rows_in(folder / name)) not in (None, rows):
-            report.add_problem(f"{name}: has {found} rows, where the manifest says {rows}")
-    for file in present:
-        if file.name not in entries:
-            report.add_problem(f"{file.name}: not in the manifest, yet a reader of *.parquet would count its rows")
-    return [folder / name for name in entries if (folder / name).is_file()]
-
-
-def _rows_in(file: pathlib.Path) -> int | None:
-    try:
-        with storage.open_input(str(file)) as opened:
-            return int(pq.read_metadata(opened).num_rows)
-    except (pa.ArrowException, OSError):
-        return None  # _check_file says why
 
 
 def _check_file(file: pathlib.Path, report: DetectionsReport, keys: set[str]) -> None:
@@ -198,8 +164,3 @@ def _count_labels(table: pa.Table, report: DetectionsReport) -> None:
     pairs = pa.table({"class_id": flat.field("class_id"), "label": flat.field("label")})
     for row in pairs.group_by(["class_id", "label"]).aggregate([([], "count_all")]).to_pylist():
         report.labels[row["label"] if row["label"] is not None else f"class {row['class_id']}"] += row["count_all"]
-
-
-def _sha256(path: pathlib.Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

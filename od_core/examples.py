@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory, text_format
+from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory, text_format, unknown_fields
 
 from od_core.errors import RecordError
 from od_core.ground_truth import GroundTruth
@@ -45,6 +45,15 @@ OBJECT_WEIGHT = "image/object/weight"
 OBJECT_TRUNCATED = "image/object/truncated"
 OBJECT_VIEW = "image/object/view"
 OBJECT_MASK = "image/object/mask"
+OBJECT_MASK_WEIGHT = "image/object/mask/weight"
+
+# Keypoints: for every object one value of each name, end to end; x and y float (0..1), visibility int64 (0: not
+# annotated, 1: hidden, 2: visible), text bytes; num int64, one value per object: how many are annotated.
+OBJECT_KEYPOINT_X = "image/object/keypoint/x"
+OBJECT_KEYPOINT_Y = "image/object/keypoint/y"
+OBJECT_KEYPOINT_VISIBILITY = "image/object/keypoint/visibility"
+OBJECT_KEYPOINT_TEXT = "image/object/keypoint/text"
+OBJECT_KEYPOINT_NUM = "image/object/keypoint/num"
 
 # What a detector found: box edges and score float, label int64.
 DETECTION_BOX = tuple(f"image/detection/bbox/{edge}" for edge in ("ymin", "xmin", "ymax", "xmax"))
@@ -52,6 +61,9 @@ DETECTION_SCORE = "image/detection/score"
 DETECTION_LABEL = "image/detection/label"
 
 UNKNOWN_CLASS = -1
+
+# The number of the field that a SequenceExample has and an Example lacks (tensorflow/core/example/example.proto).
+_FEATURE_LISTS = 2
 
 _OBJECT_LISTS = {
     **dict.fromkeys(OBJECT_BOX, "float_list"),
@@ -81,6 +93,30 @@ class ImageExample(NamedTuple):
     width: int | None = None
 
 
+class FeatureUse(NamedTuple):
+    """What a record holds under one key.
+
+    kind: "bytes", "float" or "int64", or "" where the feature has no list at all; values: the length of its list.
+    """
+
+    kind: str
+    values: int
+
+
+def list_features(serialized: bytes) -> dict[str, FeatureUse]:
+    """The features of a serialized tf.train.Example by key, whatever they are.
+
+    Raises:
+        RecordError: not an Example, or a tf.train.SequenceExample, which looks like one with half its features.
+    """
+    features = _features(serialized)
+    kinds = {key: feature.WhichOneof("kind") or "" for key, feature in features.items()}
+    return {
+        key: FeatureUse(kind.removesuffix("_list"), len(getattr(features[key], kind).value) if kind else 0)
+        for key, kind in sorted(kinds.items())
+    }
+
+
 def parse_image_example(serialized: bytes) -> ImageExample:
     """The image in a serialized tf.train.Example.
 
@@ -100,6 +136,16 @@ def parse_image_example(serialized: bytes) -> ImageExample:
     )
     height, width = (_one(features, key, "int64_list") for key in (HEIGHT, WIDTH))
     return ImageExample(encoded, source_id, filename, format or "jpeg", height, width)
+
+
+def parse_sha256(serialized: bytes) -> str:
+    """The SHA-256 of the image as a serialized tf.train.Example notes it, hexadecimal; "" where it does not.
+
+    Raises:
+        RecordError: not an Example, or the feature is not text.
+    """
+    noted: bytes = _one(_features(serialized), SHA256, "bytes_list") or b""
+    return noted.decode(errors="backslashreplace")
 
 
 def parse_ground_truth(serialized: bytes, label_map: LabelMap | None = None) -> GroundTruth:
@@ -189,6 +235,11 @@ def _features(serialized: bytes) -> Mapping[str, Any]:
         example = _Example.FromString(serialized)
     except message.DecodeError as error:
         raise RecordError(f"the record ({len(serialized)} bytes) is not a tf.train.Example: {error}") from error
+    if any(field.field_number == _FEATURE_LISTS for field in unknown_fields.UnknownFieldSet(example)):
+        raise RecordError(
+            "the record is a tf.train.SequenceExample (features of the frames of a sequence), where a tf.train.Example "
+            "of one image is wanted: write an Example for every frame"
+        )
     features: Mapping[str, Any] = example.features.feature
     return features
 

@@ -1,6 +1,7 @@
 """Ground truth: the objects that people annotated in one image or video frame."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -94,6 +95,18 @@ class GroundTruth:
     def empty(cls) -> "GroundTruth":
         """Looked at, and nothing there."""
         return cls.of([], [])
+
+    def where(self, kept: BoolArray) -> "GroundTruth":
+        """Those where `kept`, bool (N,), is true."""
+        return GroundTruth(
+            self.boxes[kept],
+            self.classes[kept],
+            self.is_crowd[kept],
+            self.difficult[kept],
+            self.group_of[kept],
+            None if self.labels is None else tuple(itertools.compress(self.labels, kept)),
+            None if self.area is None else self.area[kept],
+        )
 
     def __len__(self) -> int:
         return len(self.classes)

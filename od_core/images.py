@@ -42,6 +42,9 @@ IMAGE_EXTENSIONS = frozenset(
 # A file of a few kilobytes can claim 65,535 x 65,535 px; decoding needs 7 bytes a pixel, so this line is at 1.3 GB.
 MAX_PIXELS = 178_956_970
 
+# As many bytes as the pixels of the largest image take: no file that is worth decoding is larger.
+MAX_FILE_BYTES = 3 * MAX_PIXELS
+
 # Opened by class, not by Image.open, which tries every plugin it knows and has a size limit of its own.
 _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "jpeg": JpegImagePlugin.JpegImageFile,
@@ -133,20 +136,21 @@ def decode_image(
         else:
             pixels = _loaded(image, header.format)
     # Pillow applies a TIFF's orientation by itself when it loads the pixels.
-    return np.ascontiguousarray(pixels if header.format == "tiff" else _upright(pixels, header.orientation))
+    return np.ascontiguousarray(pixels if header.format == "tiff" else upright_pixels(pixels, header.orientation))
 
 
 def encode_png(image: ImageArray, level: int = 0) -> bytes:
-    """uint8 (H, W, 3) RGB as a PNG.
+    """uint8 (H, W, 3) RGB, or (H, W) grey, as a PNG.
 
     By default its pixels are stored, not compressed: for handing over, not for keeping. That is ten times faster than
     Pillow at its lowest level. `level` is zlib's, up to 9. Chunks of length, name, content and CRC; each row of pixels
     behind a zero, which says that it is not filtered (PNG specification, third edition, 5 and 9).
     """
-    height, width, _ = image.shape
-    rows = np.zeros((height, 1 + 3 * width), np.uint8)
+    height, width = image.shape[:2]
+    colour = 2 if image.ndim == 3 else 0  # RGB or grey
+    rows = np.zeros((height, 1 + image.size // height), np.uint8)
     rows[:, 1:] = image.reshape(height, -1)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits a channel, RGB
+    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)  # 8 bits a channel
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), level)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(name)))
@@ -263,10 +267,10 @@ def _damaged(image_format: str, where: bytes | str, error: Exception) -> ImageEr
     return ImageError(f"a damaged or cut-off {image_format.upper()} ({size}): {error or type(error).__name__}")
 
 
-def _upright(pixels: ImageArray, orientation: int) -> ImageArray:
-    """`pixels` (H, W, 3) as EXIF's Orientation says they are to be seen (EXIF 2.32, 4.6.4): a view."""
+def upright_pixels(pixels: ImageArray, orientation: int) -> ImageArray:
+    """Pixels (H, W, 3) or (H, W) as EXIF's Orientation says they are to be seen (EXIF 2.32, 4.6.4): a view."""
     if orientation >= 5:
-        pixels = pixels.transpose(1, 0, 2)
+        pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
     if orientation in (2, 3, 6, 7):

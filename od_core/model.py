@@ -4,9 +4,10 @@ Nothing here imports TensorFlow: `find_model` and the signature rules answer in 
 imports the backend (`od_core.tf_session`) when it is called.
 """
 
+import difflib
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn, Protocol
@@ -14,6 +15,7 @@ from typing import Any, Literal, NamedTuple, NoReturn, Protocol
 from od_core.detections import Detections
 from od_core.errors import ModelError
 from od_core.images import ImageArray
+from od_core.model_tensors import API_TENSORS, ModelTensors
 
 ModelFormat = Literal["frozen_graph", "saved_model"]
 
@@ -29,8 +31,10 @@ _DECODE_OPS = frozenset({"DecodeImage", "DecodeJpeg", "DecodePng", "DecodeGif", 
 _EXPECTED = (
     "Expected what the TensorFlow Object Detection API exports (exporter_main_v2.py, export_inference_graph.py): "
     "one input, either uint8 or float32 images [batch, height, width, 3] or strings [batch] (encoded images or "
-    f"tf.train.Examples), and the outputs {', '.join(OUTPUTS)}."
+    f"tf.train.Examples), and the outputs {', '.join(OUTPUTS)}. A detector whose tensors have other names is run with "
+    "--input_tensor, --output_tensors and --box_format."
 )
+_RANKS = dict(zip(OUTPUTS, (3, 2, 2, 1), strict=True))
 _SAVED_MODEL = "saved_model.pb"
 _FROZEN_GRAPH = "frozen_inference_graph.pb"
 _EXPORT = "export it as a SavedModel or frozen graph first (exporter_main_v2.py, or export_inference_graph.py for TF1)"
@@ -169,7 +173,8 @@ class Signature:
         format: frozen_graph or saved_model.
         input_kind: one of `INPUT_KINDS`.
         input_tensor: the graph's name of the input, such as `image_tensor:0`.
-        output_tensors: output name (those in `OUTPUTS`, and what else the API names) -> the graph's name of it.
+        output_tensors: output name (those in `OUTPUTS`, and what else the API names) -> the graph's name of it;
+            without num_detections where a model of other names has none.
         batch_limit: the batch size that the input is fixed to; None where any is taken.
     """
 
@@ -186,6 +191,7 @@ def find_signature(
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
     operations: Collection[str],
+    tensors: ModelTensors = API_TENSORS,
 ) -> Signature:
     """The signature of a detector, from all that a graph declares.
 
@@ -193,8 +199,10 @@ def find_signature(
         path: the model's place, for messages.
         model_format: a frozen graph's input is known by its name, a SavedModel's by being the only one.
         inputs: the placeholders of a frozen graph, or the inputs of a SavedModel's signature.
-        outputs: the tensors with the API's names and the ends of a frozen graph, or the outputs of a signature.
+        outputs: the tensors with the API's names and the ends of a frozen graph, or the outputs of a signature; and
+            what `tensors` names.
         operations: the kinds of operation in the graph and its functions, which tell one string input from the other.
+        tensors: the names, where they are not the API's.
 
     Raises:
         ModelError: it is not a detector; lists the inputs and outputs found and what was expected.
@@ -206,33 +214,70 @@ def find_signature(
             f"Outputs found: {_listed(outputs)}. {_EXPECTED}"
         )
 
-    named = inputs if model_format == "saved_model" else [spec for spec in inputs if spec.name in INPUT_KINDS]
-    if len(named) != 1:
-        names = "" if model_format == "saved_model" else f" named {' or '.join(INPUT_KINDS)}"
-        refuse(f"it has {len(named)} inputs{names} instead of one")
-    source = named[0]
-    kind = source.name if model_format == "frozen_graph" else _input_kind(source, operations)
-    if not kind:
-        refuse(
-            f"nothing in its graph decodes the strings of its input {source}"
-            if source.dtype == "string"
-            else f"its input {source} is neither uint8 nor float32 nor string"
-        )
+    source, kind = _find_input(model_format, inputs, operations, tensors, refuse)
     rank, channels = (1, None) if _DTYPES[kind] == "string" else (4, 3)
     if source.dtype != _DTYPES[kind] or (source.shape is not None and len(source.shape) != rank):
         refuse(f"its input {source} is not {_DTYPES[kind]} of rank {rank}")
     if channels and source.shape is not None and source.shape[-1] not in (None, channels):
         refuse(f"its input {source} does not take images of {channels} channels")
 
-    given = {spec.name: spec for spec in outputs if spec.name in OUTPUTS or "detection_" in spec.name}
-    if missing := [name for name in OUTPUTS if name not in given]:
-        refuse(f"it has no output {', '.join(missing)}")
+    if tensors.outputs:
+        given = {name: _named(wanted, outputs, "output", refuse) for name, wanted in tensors.output_names.items()}
+        for name, spec in given.items():
+            if spec.shape is not None and len(spec.shape) != _RANKS[name]:
+                refuse(f"its output {spec} cannot be {name}, which are of rank {_RANKS[name]}")
+    else:
+        given = {spec.name: spec for spec in outputs if spec.name in OUTPUTS or "detection_" in spec.name}
+        if missing := [name for name in OUTPUTS if name not in given]:
+            refuse(f"it has no output {', '.join(missing)}")
     for name in OUTPUTS:
+        if name not in given:
+            continue
         if given[name].dtype != "float32" and not (name in OUTPUTS[2:] and given[name].dtype.startswith("int")):
             refuse(f"its output {given[name]} is not float32")
     batch_limit = source.shape[0] if source.shape is not None else None
-    tensors = {name: spec.tensor for name, spec in given.items()}
-    return Signature(model_format, kind, source.tensor, tensors, batch_limit)
+    names = {name: spec.tensor for name, spec in given.items()}
+    return Signature(model_format, kind, source.tensor, names, batch_limit)
+
+
+_Refuse = Callable[[str], NoReturn]
+
+
+def _find_input(
+    model_format: ModelFormat,
+    inputs: Sequence[TensorSpec],
+    operations: Collection[str],
+    tensors: ModelTensors,
+    refuse: _Refuse,
+) -> tuple[TensorSpec, str]:
+    """The input for images, and its kind."""
+    by_name = model_format == "frozen_graph" and tensors.input is None
+    if tensors.input is not None:
+        named = [_named(tensors.input, inputs, "input", refuse)]
+    else:
+        named = [spec for spec in inputs if spec.name in INPUT_KINDS] if by_name else list(inputs)
+    if len(named) != 1:
+        names = f" named {' or '.join(INPUT_KINDS)}" if by_name else ""
+        refuse(f"it has {len(named)} inputs{names} instead of one")
+    source = named[0]
+    kind = source.name if by_name else _input_kind(source, operations)
+    if not kind:
+        refuse(
+            f"nothing in its graph decodes the strings of its input {source}"
+            if source.dtype == "string"
+            else f"its input {source} is neither uint8 nor float32 nor string"
+        )
+    return source, kind
+
+
+def _named(name: str, specs: Sequence[TensorSpec], what: str, refuse: _Refuse) -> TensorSpec:
+    """The tensor that a person means by `name`: a key of the signature, a node, or a tensor with its number."""
+    tensor = name if ":" in name else f"{name}:0"
+    for spec in specs:
+        if name == spec.name or tensor == spec.tensor:
+            return spec
+    close = difflib.get_close_matches(name, [spec.name for spec in specs], 1)
+    refuse(f"it has no {what} called {name!r}" + (f"; did you mean {close[0]}?" if close else ""))
 
 
 def _input_kind(source: TensorSpec, operations: Collection[str]) -> str | None:
@@ -283,7 +328,9 @@ class Detector(Protocol):
         """Give back memory and threads; may be called again."""
 
 
-def open_detector(path: str | os.PathLike[str], *, gpu_memory_growth: bool = True) -> Detector:
+def open_detector(
+    path: str | os.PathLike[str], *, tensors: ModelTensors = API_TENSORS, gpu_memory_growth: bool = True
+) -> Detector:
     """Open the model at `path` (see `find_model`) in one TensorFlow Session.
 
     On CPU each call of `detect` computes on one core, in the thread that calls: call it from as many threads as there
@@ -291,6 +338,7 @@ def open_detector(path: str | os.PathLike[str], *, gpu_memory_growth: bool = Tru
 
     Args:
         path: the model.
+        tensors: its tensors' names and the meaning of its numbers, where they are not the API's.
         gpu_memory_growth: take GPU memory as needed, so that several processes can share a GPU; otherwise
             TensorFlow takes nearly all of it at once.
 
@@ -300,4 +348,4 @@ def open_detector(path: str | os.PathLike[str], *, gpu_memory_growth: bool = Tru
     files = find_model(path)
     from od_core.tf_session import SessionDetector
 
-    return SessionDetector(files, gpu_memory_growth=gpu_memory_growth)
+    return SessionDetector(files, tensors=tensors, gpu_memory_growth=gpu_memory_growth)

@@ -9,18 +9,19 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from od_core import examples
 from od_core.detections import Detections
 from od_core.errors import DetectError, ImageError, ModelError
 from od_core.images import ImageArray, encode_png
 from od_core.model import INPUT_KINDS, OUTPUTS, ModelFiles, Signature, TensorSpec, find_signature
+from od_core.model_answers import images_text, read_answers
+from od_core.model_tensors import API_TENSORS, ModelTensors
 from od_core.tensorflow_import import import_tensorflow
 
 _SERVING = "serving_default"
@@ -31,9 +32,12 @@ _process_lock = threading.Lock()  # held while something that the whole process 
 class SessionDetector:
     """A `Detector` (see there) around one TensorFlow Session."""
 
-    def __init__(self, files: ModelFiles, *, gpu_memory_growth: bool = True) -> None:
+    def __init__(
+        self, files: ModelFiles, *, tensors: ModelTensors = API_TENSORS, gpu_memory_growth: bool = True
+    ) -> None:
         tf = import_tensorflow()
         self._tf = tf
+        self._tensors = tensors
         graph = tf.Graph()
         with graph.as_default():
             # In the same graph, so that decoding needs no second Session. First, because a graph that has run a model's
@@ -43,9 +47,9 @@ class SessionDetector:
                 self._jpeg_pixels = tf.io.decode_jpeg(self._encoded_jpeg, channels=3)
         tags: list[str] = []
         if files.format == "frozen_graph":
-            self.signature = _import_frozen_graph(tf, graph, files.path)
+            self.signature = _import_frozen_graph(tf, graph, files.path, tensors)
         else:
-            self.signature, tags = _read_saved_model(tf, files.path)
+            self.signature, tags = _read_saved_model(tf, files.path, tensors)
         self._session = _open_session(tf, graph, gpu_memory_growth)
         self._closed = False
         try:
@@ -53,7 +57,8 @@ class SessionDetector:
                 if files.format == "saved_model":
                     _load_saved_model(tf, self._session, files.path, tags)
                 self._input = graph.get_tensor_by_name(self.signature.input_tensor)
-                self._fetches = [graph.get_tensor_by_name(self.signature.output_tensors[name]) for name in OUTPUTS]
+                names = self.signature.output_tensors
+                self._fetches = {n: graph.get_tensor_by_name(names[n]) for n in OUTPUTS if n in names}
         except BaseException:
             self.close()
             raise
@@ -73,12 +78,13 @@ class SessionDetector:
         count, limit = len(images), self.signature.batch_limit
         if limit is not None and count < limit:  # a graph fixed to k images takes k and not fewer
             images = np.concatenate([images, np.repeat(images[-1:], limit - count, axis=0)])
+        fed, height, width, _ = images.shape
         try:
             outputs = self._session.run(self._fetches, {self._input: self._fed(images)})
         except (self._tf.errors.OpError, ValueError, RuntimeError) as error:
             self._check_open()
-            raise DetectError(f"the model failed on {_shape(images)}: {_gist(error)}") from error
-        return _detections(outputs, images)[:count]
+            raise DetectError(f"the model failed on {images_text(fed, height, width)}: {_gist(error)}") from error
+        return read_answers(outputs, fed, height, width, self._tensors)[:count]
 
     def _fed(self, images: ImageArray) -> Any:
         """The images as the model's input takes them."""
@@ -131,7 +137,7 @@ def _open_session(tf: Any, graph: Any, gpu_memory_growth: bool) -> Any:
     return tf.compat.v1.Session(graph=graph, config=config)
 
 
-def _import_frozen_graph(tf: Any, graph: Any, path: str) -> Signature:
+def _import_frozen_graph(tf: Any, graph: Any, path: str, tensors: ModelTensors) -> Signature:
     graph_def = _parsed(tf.compat.v1.GraphDef(), path, "a frozen graph")
     if not graph_def.node:
         raise ModelError(f"{path} holds no graph: expected a frozen graph, or give the SavedModel's folder")
@@ -144,23 +150,34 @@ def _import_frozen_graph(tf: Any, graph: Any, path: str) -> Signature:
         node.name for node in graph_def.node if node.name in OUTPUTS or node.name.startswith(("detection_", "raw_"))
     ]
     inputs = [node.name for node in graph_def.node if node.op == "Placeholder" or node.name in INPUT_KINDS]
+    wanted = list(tensors.output_names.values())
     return find_signature(
         path,
         "frozen_graph",
         [spec for name in inputs for spec in _node_spec(graph, name)],
-        [spec for name in dict.fromkeys([*named, *ends]) for spec in _node_spec(graph, name)],
-        {node.op for node in graph_def.node},
+        [spec for name in dict.fromkeys([*wanted, *named, *ends]) for spec in _node_spec(graph, name)],
+        _operations(graph_def),
+        tensors,
     )
 
 
 def _node_spec(graph: Any, name: str) -> Iterator[TensorSpec]:
-    """The first output of a node; nothing for nodes that have none."""
-    for tensor in graph.get_operation_by_name(name).outputs[:1]:
-        shape = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
-        yield TensorSpec(name, tensor.name, tensor.dtype.name, shape)
+    """The tensor of this name, or the first output of the node; nothing where there is neither."""
+    try:
+        tensor = graph.get_tensor_by_name(name if ":" in name else f"{name}:0")
+    except (KeyError, ValueError):
+        return
+    shape = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
+    yield TensorSpec(name, tensor.name, tensor.dtype.name, shape)
 
 
-def _read_saved_model(tf: Any, folder: str) -> tuple[Signature, list[str]]:
+def _operations(graph_def: Any) -> set[str]:
+    """The kinds of operation in a graph and in its functions."""
+    in_functions = {node.op for function in graph_def.library.function for node in function.node_def}
+    return {node.op for node in graph_def.node} | in_functions
+
+
+def _read_saved_model(tf: Any, folder: str, tensors: ModelTensors) -> tuple[Signature, list[str]]:
     """The detector's signature and the tags to load it by, without loading it."""
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -187,13 +204,13 @@ def _read_saved_model(tf: Any, folder: str) -> tuple[Signature, list[str]]:
             f"{folder} lacks its weights: expected variables/variables.index and its data files beside saved_model.pb; "
             "copy the whole folder"
         )
-    functions = meta_graph.graph_def.library.function
     found = find_signature(
         folder,
         "saved_model",
         [_signature_spec(tf, *item) for item in sorted(signature.inputs.items())],
         [_signature_spec(tf, *item) for item in sorted(signature.outputs.items())],
-        {node.op for node in nodes} | {node.op for function in functions for node in function.node_def},
+        _operations(meta_graph.graph_def),
+        tensors,
     )
     return found, list(meta_graph.meta_info_def.tags)
 
@@ -248,31 +265,6 @@ def _model_errors(tf: Any, path: str) -> Iterator[None]:
                 "from a custom library or another version; export the model without it"
             ) from error
         raise ModelError(f"TensorFlow {tf.__version__} cannot load {path}: {_gist(error)}") from error
-
-
-def _detections(outputs: Sequence[npt.NDArray[Any]], images: ImageArray) -> list[Detections]:
-    """One Detections per image from a run's boxes (B, N, 4), scores (B, N), classes (B, N), num_detections (B,)."""
-    boxes, scores, classes, counts = outputs
-    batch, limit = len(images), scores.shape[-1] if scores.ndim else 0
-    expected = [(batch, limit, 4), (batch, limit), (batch, limit), (batch,)]
-    if [array.shape for array in outputs] != expected:
-        got = ", ".join(f"{name} {array.shape}" for name, array in zip(OUTPUTS, outputs, strict=True))
-        raise DetectError(f"the model answered {_shape(images)} with {got}: expected one row for each image")
-    if not (np.isfinite(counts).all() and (counts >= 0).all()):
-        raise DetectError(f"the model answered {_shape(images)} with num_detections {counts.tolist()}")
-    found = []
-    for image, count in enumerate(np.minimum(counts, limit).astype(int).tolist()):
-        kept = boxes[image, :count], scores[image, :count], classes[image, :count]
-        if not all(np.isfinite(array).all() for array in kept):
-            raise DetectError(
-                f"the model answered {_shape(images)} with boxes, scores or classes that are not finite (image {image})"
-            )
-        found.append(Detections.best_first(*kept))
-    return found
-
-
-def _shape(images: ImageArray) -> str:
-    return f"{len(images)} image{'s' * (len(images) != 1)} of {images.shape[2]} x {images.shape[1]} px"
 
 
 def _example(png: bytes, image: ImageArray) -> bytes:

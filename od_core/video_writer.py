@@ -16,6 +16,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from av.video.stream import VideoStream
 
 from od_core.errors import VideoError
+from od_core.video_audio import Audio
 
 ImageArray = npt.NDArray[np.uint8]
 
@@ -37,6 +38,7 @@ MAX_SIDE = 16384
 
 _MICROSECOND = Fraction(1, 1_000_000)
 _DEFAULT_RATE = Fraction(25)
+_LARGEST_JUMP_US = 100_000  # sound that is off by more is heard to be
 # MP4 holds the time from one frame to the next in 32 bits, of which ffmpeg uses 31: 35 minutes in microseconds.
 _LONGEST_STEP_US = 30 * 60 * 1_000_000
 # The frames looked ahead at are held in memory: 190 MB of them, whatever their size, but never fewer than 4.
@@ -70,6 +72,7 @@ class VideoWriter:
         crf: int = 20,
         preset: str = "veryfast",
         threads: int = 1,
+        audio: Audio | None = None,
     ) -> None:
         """Nothing is created before the first frame.
 
@@ -79,6 +82,8 @@ class VideoWriter:
             crf: libx264's constant quality, 1 (best) to 51; about six more halve the size.
             preset: one of `PRESETS`.
             threads: of the encoder. Another number may give other bytes.
+            audio: sound that goes with the frames by their times; must stay open until the file is finished. It tells
+                what became of it, and ends where the frames' times jump.
 
         Raises:
             ValueError: an option out of range.
@@ -107,6 +112,7 @@ class VideoWriter:
         self._to_yuv = VideoReformatter()
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
+        self._audio = audio
 
     def __enter__(self) -> "VideoWriter":
         return self
@@ -127,13 +133,21 @@ class VideoWriter:
             OSError: the file cannot be written, such as on a full disk.
         """
         try:
-            stream = self._stream or self._open(*image.shape[:2])
+            stream = self._stream or self._open(image.shape[0], image.shape[1], timestamp_us)
             frame = self._encodable(_fitted(image, stream.height, stream.width))
-            frame.pts, frame.duration = self._clock.next(timestamp_us)
-            frame.time_base = _MICROSECOND
+            time, frame.duration = self._clock.next(timestamp_us)
+            frame.pts, frame.time_base = time, _MICROSECOND
             self._mux(frame)
+            if self._audio is not None:
+                if self._clock.jumped_us > _LARGEST_JUMP_US:
+                    self._audio.end(f"The sound ends at {time / 1e6:.3f} s, where the times of the frames jump.")
+                self._audio.mux_until(time)
         except av.FFmpegError as error:
             raise self._failure(error) from error
+
+    def cut(self) -> None:
+        """Let the next frame follow the last one by the usual distance, whatever their times are."""
+        self._clock.cut()
 
     def close(self) -> None:
         """Finish the file; a second call does nothing.
@@ -148,18 +162,41 @@ class VideoWriter:
             return
         try:
             self._mux(None)
+            if self._audio is not None:
+                self._audio.finish()
             self._container.close()
         except av.FFmpegError as error:
             raise self._failure(error) from error
         finally:
             self._abandon()
 
-    def _open(self, height: int, width: int) -> VideoStream:
+    def _open(self, height: int, width: int, origin_us: int | None) -> VideoStream:
         if max(height, width) > MAX_SIDE:
             raise VideoError(
                 f"{self._path}: the video's first frame has {width}x{height} pixels, and H.264 takes at most {MAX_SIDE}"
                 " in width and height. Scale the frames down."
             )
+        if self._audio is not None and origin_us is None:
+            self._audio.end("The sound is left out: the frames have no times by which it could go with them.")
+        while self._audio is not None and origin_us is not None:
+            self._stream = self._begin(height, width)
+            assert self._container is not None
+            try:
+                self._audio.join(self._container, origin_us)
+                self._container.start_encoding()
+                return self._stream
+            except (av.FFmpegError, ValueError) as error:
+                if isinstance(error, OSError | MemoryError):
+                    raise
+                self._abandon()
+                if not self._audio.was_refused(error):
+                    break
+        self._audio = None
+        self._stream = self._begin(height, width)
+        return self._stream
+
+    def _begin(self, height: int, width: int) -> VideoStream:
+        """A container of which nothing is written yet, and its video stream."""
         # The prefix keeps ffmpeg from reading a colon in the path as the name of a protocol.
         self._container = av.open(f"file:{self._path}", "w", format="mp4", container_options={"movflags": "faststart"})
         ahead = min(PRESETS[self._options["preset"]], max(_FEWEST_AHEAD, _LOOKAHEAD_PIXELS // (height * width)))
@@ -176,7 +213,6 @@ class VideoWriter:
         encoder.color_range = ColorRange.MPEG
         encoder.color_primaries = ColorPrimaries.BT709
         encoder.color_trc = ColorTrc.BT709
-        self._stream = stream
         return stream
 
     def _encodable(self, image: ImageArray) -> av.VideoFrame:
@@ -219,6 +255,13 @@ class _Clock:
         self._steps = collections.deque[int](maxlen=2)  # the last distances: a pause between two frames is not usual
         self._time: int | None = None  # of the frame before, in the file
         self._origin: int | None = None  # the time, as given, that is 0 in the file
+        self._first_origin: int | None = None
+        self.jumped_us = 0
+        """How far the time that is 0 in the file is now from what it was at first."""
+
+    def cut(self) -> None:
+        """The next frame's time says nothing of its distance to the last."""
+        self._origin = None
 
     def next(self, timestamp_us: int | None) -> tuple[int, int]:
         """(time in the file, duration if no later frame tells otherwise) of the next frame."""
@@ -230,6 +273,9 @@ class _Clock:
             self._steps.append(time - self._time)
         if timestamp_us is not None:
             self._origin = timestamp_us - time
+            if self._first_origin is None:
+                self._first_origin = self._origin
+            self.jumped_us = abs(self._origin - self._first_origin)
         self._time = time
         return time, min(self._steps, default=self._nominal)
 

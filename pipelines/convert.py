@@ -15,15 +15,22 @@ import pyarrow as pa
 
 from od_core import storage
 from od_core.annotations.annotated import Annotations
+from od_core.annotations.coco import CocoAnnotations
 from od_core.annotations.detect import open_annotations
 from od_core.annotations.image_folder import ImageFolder
+from od_core.annotations.reading import ReadingOptions
+from od_core.annotations.voc import VocAnnotations
 from od_core.box_policy import POLICIES
 from od_core.errors import LabelMapError, OutputError, UsageError
 from od_core.label_map import LabelMap
 from od_core.record_index import RECORD_INDEX, RECORDS_VERSION, RecordPlace, record_index_table
 from od_core.schemas import FrameError, FrameRow
+from od_core.stored_image import DEFAULT_RULES, ImageRules
+from pipelines import convert_remarks
+from pipelines.convert_collect import AnnotationSet, make_convert_plan
 from pipelines.convert_layout import Layout
-from pipelines.convert_plan import ConvertPlan, LabelUse, PlanHeader, ShardPlans, make_convert_plan
+from pipelines.convert_plan import ConvertPlan, LabelUse, PlanHeader, ShardPlans
+from pipelines.convert_report import REPORT_FILE, conversion_report, report_text
 from pipelines.convert_shards import (
     SHARD_NAME,
     ShardFile,
@@ -53,11 +60,15 @@ class ConvertJob:
 
     Attributes:
         layout: splits and shards.
+        masks, keypoints: whether records get them.
+        image_rules: how images go into records.
+        input_splits: the split that each input is in, as the command line says; empty where it does not.
         images: the image folder; None for the one that belongs to the annotations by convention.
         format: of the annotations, or "auto".
         label_map: the classes; None takes them from the annotations.
         boxes: what to do with boxes outside the image, one of `box_policy.POLICIES`.
         unknown_label: what to do with objects whose class the label map lacks, one of `UNKNOWN_LABEL`.
+        reading: what the annotations do not say themselves.
     """
 
     layout: Layout
@@ -66,6 +77,11 @@ class ConvertJob:
     label_map: LabelMap | None = None
     boxes: str = "clip"
     unknown_label: str = "fail"
+    masks: bool = False
+    keypoints: bool = False
+    image_rules: ImageRules = DEFAULT_RULES
+    input_splits: tuple[str, ...] = ()
+    reading: ReadingOptions = dataclasses.field(default_factory=ReadingOptions)
 
     name = "convert"
     table = "index"
@@ -81,39 +97,47 @@ class ConvertJob:
     @property
     def options(self) -> Mapping[str, str]:
         """What changes the records."""
-        layout = self.layout
+        layout, rules = self.layout, self.image_rules
         sizes = {
             "--shard_bytes": layout.shard_bytes,
             "--images_per_shard": layout.images_per_shard,
             "--num_shards": layout.num_shards,
         }
         return {
-            "--splits": ",".join(f"{name}={share}" for name, share in layout.splits.items()),
+            "--splits": layout.splits_text,
             "--split_by": layout.split_by,
             "--seed": str(layout.seed),
+            "--shuffle": "on" if layout.shuffle else "off",
             **{name: str(value) for name, value in sizes.items() if value is not None},
             "--label_map": f"sha256:{self.label_map.digest}" if self.label_map else "that of the annotations",
             "--boxes": self.boxes,
             "--unknown_label": self.unknown_label,
+            "--masks": "on" if self.masks else "off",
+            "--keypoints": "on" if self.keypoints else "off",
+            **self.reading.given(),
+            "--exif": rules.exif,
+            "--max_side": str(rules.max_side or "none"),
+            "--jpeg_quality": str(rules.jpeg_quality),
+            "--verify": rules.verify,
+            "--compression": layout.compression,
         }
 
     def check(self, ask: Ask) -> None:
         """See Job. Opens what is quickly opened; whole files are read in `find`."""
         for path in ask.inputs:
             if storage.stat(path) is None:
-                open_annotations(path, self.format)
+                self._open(path)
         if self.images is not None and not storage.is_folder(self.images):
             raise UsageError(f"{self.images}: no such image folder (--images)")
 
     def find(self, ask: Ask) -> Found:
         """See Job. Reads every annotation."""
-        annotations = [open_annotations(path, self.format) for path in ask.inputs]
-        folders = self._folders(ask, annotations)
-        plan = make_convert_plan(annotations, folders, self.layout, self.label_map, self.options)
+        sets = self._sets(ask)
+        plan = make_convert_plan(sets, self.layout, self.label_map, self.options)
         self._refuse_unknown_labels(plan)
         sources = sorted(plan.sources())
         if not sources:
-            raise UsageError(f"{', '.join(ask.inputs)}: no image is annotated in there")
+            raise UsageError(_nothing_to_do(ask.inputs, plan.header))
         self._refuse_foreign_shards(ask)
         return Found(sources, {}, lambda output: _prepare(output, plan))
 
@@ -140,19 +164,22 @@ class ConvertJob:
         source = piece.source
         error = FrameError(failure.stage, failure.type, failure.message)
         row = FrameRow(source.key, storage.printable(source.uri), "image", 0, error=error)
-        return record_index_table([row], [RecordPlace(split_of(source.kind))], {})
+        remark = {"kind": convert_remarks.IMAGE_GIVEN_UP, "text": failure.message}
+        return record_index_table([row], [RecordPlace(split_of(source.kind), remarks=(remark,))], {})
 
-    def publish(self, output: str, former: Mapping[str, Any]) -> Mapping[str, Any]:
+    def publish(self, output: str, former: Mapping[str, Any], files: Sequence[str]) -> Mapping[str, Any]:
         """Move new shards to their places; those of a former plan go."""
         plan = ShardPlans(plan_path(output))
+        header, found_objects = plan.header, plan.found_objects()
         plan.close()
-        header = plan.header
+        report = conversion_report(header, found_objects, [storage.join(output, name) for name in files])
         made = self._made_shards(output, header)
         if not made and former:
+            _write_report(output, report)
             return former
         known = {file["name"]: ShardFile(**file) for file in former.get("shards", [])}
-        files = [made.get(shard.name) or known[shard.name] for shard in header.shards]
-        names = {file.name for file in files}
+        shards = [made.get(shard.name) or known[shard.name] for shard in header.shards]
+        names = {file.name for file in shards}
         placed = placed_shards(output, former)
         note_placed(output, placed | names)
         # Until the manifest is written anew there is none: shards of two conversions must not pass for one.
@@ -167,12 +194,13 @@ class ConvertJob:
             storage.write_text(storage.join(output, LABEL_MAP), header.label_map.to_text())
         elif former.get("label_map"):
             storage.remove([storage.join(output, LABEL_MAP)])
+        _write_report(output, report)
         return {
             "format": header.format,
             "label_map": LABEL_MAP if header.label_map else None,
-            "shards": [file._asdict() for file in files],
+            "shards": [file._asdict() for file in shards],
             "annotations_not_used": len(header.loose_faults),
-            "notes": _notes(self.layout.splits, files, header.loose_faults),
+            "notes": _notes(list(self.layout.splits or {}), shards, header),
         }
 
     def _made_shards(self, output: str, header: PlanHeader) -> dict[str, ShardFile]:
@@ -206,10 +234,21 @@ class ConvertJob:
                 " nobody could tell them from the new ones; choose another --output"
             )
 
-    def _folders(self, ask: Ask, annotations: Sequence[Annotations]) -> list[ImageFolder]:
+    def _open(self, path: str) -> Annotations:
+        with_excerpts = self.masks or self.keypoints
+        return open_annotations(
+            path, self.format, images=self.images, options=self.reading, with_excerpts=with_excerpts
+        )
+
+    def _sets(self, ask: Ask) -> list[AnnotationSet]:
         folders: dict[str, ImageFolder] = {}
         found = []
-        for path, one in zip(ask.inputs, annotations, strict=True):
+        splits = self.input_splits or (None,) * len(ask.inputs)
+        for path, split in zip(ask.inputs, splits, strict=True):
+            one = self._open(path)
+            self._refuse_without_shapes(path, one)
+            if isinstance(one, VocAnnotations) and self.layout.splits is None and split is None:
+                one = one.with_own_splits()
             place = self.images or one.images_folder
             if place is None:
                 raise UsageError(f"{path}: it is not known where its images lie; say it with --images DIR")
@@ -217,8 +256,16 @@ class ConvertJob:
                 folders[place] = ImageFolder(place)
                 if not len(folders[place]):
                     raise UsageError(f"{place}: no images in there; say with --images DIR where those of {path} lie")
-            found.append(folders[place])
+            found.append(AnnotationSet(one, folders[place], split))
         return found
+
+    def _refuse_without_shapes(self, path: str, annotations: Annotations) -> None:
+        if self.masks and not isinstance(annotations, CocoAnnotations):
+            raise UsageError(f"{path}: --masks needs COCO annotations, these are {annotations.format}; leave it out")
+        if self.keypoints and not (isinstance(annotations, CocoAnnotations) and annotations.keypoints):
+            raise UsageError(
+                f"{path}: no category lists keypoints, as COCO's person_keypoints files do; leave --keypoints out"
+            )
 
     def _refuse_unknown_labels(self, plan: ConvertPlan) -> None:
         label_map = plan.header.label_map
@@ -247,6 +294,17 @@ def _unknown_labels(unknown: Mapping[str, LabelUse], label_map: LabelMap, advice
     )
 
 
+def _nothing_to_do(inputs: Sequence[str], header: PlanHeader) -> str:
+    where = ", ".join(inputs)
+    if not header.in_no_split.images:
+        return f"{where}: no image is annotated in there"
+    return (
+        f"{where}: nothing says which split its {header.in_no_split.images:,} images are in, expected the lists"
+        " ImageSets/Main/train.txt and val.txt of a Pascal VOC folder, or --input train=PATH val=PATH; or divide them"
+        " by shares, such as --splits train=0.8,val=0.2"
+    )
+
+
 def _prepare(output: str, plan: ConvertPlan) -> None:
     """Write the plan; parts and shards that were made by another one go: what lies in `_work` is of one plan."""
     path = plan_path(output)
@@ -260,18 +318,28 @@ def _prepare(output: str, plan: ConvertPlan) -> None:
     plan.write(path)
 
 
-def _notes(names: Iterable[str], files: Sequence[ShardFile], loose_faults: Sequence[str]) -> list[str]:
+def _write_report(output: str, report: Mapping[str, Any]) -> None:
+    """Write report.json, unless it is there already: a run that has nothing to do changes nothing."""
+    path, text = storage.join(output, REPORT_FILE), report_text(report)
+    if storage.stat(path) is None or storage.read_bytes(path) != text.encode():
+        storage.write_text(path, text)
+
+
+def _notes(names: Iterable[str], files: Sequence[ShardFile], header: PlanHeader) -> list[str]:
     """What a person should read at the end."""
     splits: dict[str, list[ShardFile]] = {name: [] for name in names}
     for file in files:
-        splits[file.split].append(file)
+        splits.setdefault(file.split, []).append(file)
     notes = []
     for split, shards in splits.items():
         records = _counted(sum(file.records for file in shards), "record")
         notes.append(f"{split}: {records} in {_counted(len(shards), 'shard')}" if shards else f"{split}: no images")
-    if loose_faults:
-        first = "; ".join(loose_faults[:_NAMED])
-        notes.append(f"{_counted(len(loose_faults), 'annotation')} could not be used: {first}")
+    if header.unused_splits:
+        names = ", ".join(header.unused_splits)
+        notes.append(f"the data set has splits of its own ({names}), which were not used; --splits given takes them")
+    if header.loose_faults:
+        first = "; ".join(header.loose_faults[:_NAMED])
+        notes.append(f"{_counted(len(header.loose_faults), 'annotation')} could not be used: {first}")
     return notes
 
 

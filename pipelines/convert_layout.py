@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +16,12 @@ DEFAULT_SHARD_BYTES = 128 << 20
 
 # What a record weighs beside its image: names, checksums, a few boxes.
 _BYTES_BESIDE_IMAGE = 1024
+COMPRESSION = ("none", "gzip")
+GZIP_EXTENSION = ".tfrecord.gz"
+
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 _HASH_RANGE = 1 << 64
+_USUAL = ("train", "trainval", "val", "valid", "validation", "test")
 
 
 class Shard(NamedTuple):
@@ -33,21 +37,32 @@ class Layout:
     """How images are dealt out.
 
     Attributes:
-        splits: share of the images by split; shares sum to 1.
+        splits: share of the images by split; shares sum to 1. None: every image is in the split that the data set, or
+            the command line, says.
         split_by: "image", "folder", or a regular expression found in the key: images for which it gives the same
             text (its first group, or all of it) stay together.
         seed: another seed, another split and another order.
         shard_bytes, images_per_shard, num_shards: how large a shard is; of the three one is given.
+        shuffle: whether records are in an order that depends on `seed`; else they keep that of the input.
+        compression: one of `COMPRESSION`, of whole shards.
     """
 
-    splits: Mapping[str, float]
+    splits: Mapping[str, float] | None
     split_by: str = "image"
     seed: int = 0
     shard_bytes: int | None = None
     images_per_shard: int | None = None
     num_shards: int | None = None
+    shuffle: bool = True
+    compression: str = "none"
 
     def __post_init__(self) -> None:
+        if self.splits is None:
+            if self.split_by != "image":
+                raise UsageError(
+                    f"--split_by {self.split_by} has nothing to divide where the splits are given; leave it out"
+                )
+            return
         wrong = [name for name in self.splits if not _NAME.fullmatch(name)]
         if wrong:
             raise UsageError(f"--splits: {wrong[0]!r} cannot be the name of a split: letters, digits and _ only")
@@ -64,6 +79,11 @@ class Layout:
                     f"--split_by: expected image, folder or a regular expression, got {self.split_by!r} ({error})"
                 ) from error
 
+    @property
+    def splits_text(self) -> str:
+        """The splits as on the command line."""
+        return "given" if self.splits is None else ",".join(f"{name}={share}" for name, share in self.splits.items())
+
     def refuse_one_group(self, keys: Sequence[str]) -> None:
         """Refuse a `split_by` by which there is nothing to be divided: everything would land in one split.
 
@@ -77,7 +97,7 @@ class Layout:
                 f"--split_by: {self.split_by!r} is found in none of the {len(keys):,} image names, such as {keys[0]}"
             )
         groups = {self._group(key) for key in keys}
-        if len(groups) == 1 and len(keys) > 1 and len(self.splits) > 1:
+        if len(groups) == 1 and len(keys) > 1 and self.splits and len(self.splits) > 1:
             what = "are in one folder" if self.split_by == "folder" else f"agree in it: {groups.pop()!r}"
             raise UsageError(
                 f"--split_by {self.split_by}: all {len(keys):,} images {what}, so they cannot be divided among"
@@ -85,7 +105,13 @@ class Layout:
             )
 
     def split_of(self, key: str) -> str:
-        """The split of an image; depends on its group, the seed and the shares alone."""
+        """The split of an image; depends on its group, the seed and the shares alone.
+
+        Raises:
+            ValueError: the splits are given, not shares.
+        """
+        if self.splits is None:
+            raise ValueError("there are no shares to divide by")
         place = _hashed("split", self.seed, self._group(key)) / _HASH_RANGE
         reached = 0.0
         for name, share in self.splits.items():
@@ -115,10 +141,11 @@ class Layout:
             count = math.ceil(weights.sum() / (self.shard_bytes or math.inf)) or 1
         if self.shard_bytes is None:
             weights[:] = 1
+        extension = GZIP_EXTENSION if self.compression == "gzip" else ".tfrecord"
         before = np.cumsum(weights) - weights / 2
         _, numbers = np.unique((before * count / weights.sum()).astype(np.int64), return_inverse=True)
         images = np.bincount(numbers)
-        names = [f"{split}-{number:05d}-of-{len(images):05d}.tfrecord" for number in range(len(images))]
+        names = [f"{split}-{number:05d}-of-{len(images):05d}{extension}" for number in range(len(images))]
         return [Shard(split, name, int(n)) for name, n in zip(names, images, strict=True)]
 
     def _group(self, key: str) -> str:
@@ -128,6 +155,22 @@ class Layout:
             return key.rpartition("/")[0]
         found = re.search(self.split_by, key)
         return key if found is None else found.group(1 if found.re.groups else 0) or ""
+
+
+def given_order(splits: Iterable[str | None]) -> list[str]:
+    """The splits that there are, each once: the usual ones in their usual order, then others by name.
+
+    Raises:
+        UsageError: one that cannot be part of a file name.
+    """
+    names = {split for split in splits if split is not None}
+    wrong = sorted(name for name in names if not _NAME.fullmatch(name))
+    if wrong:
+        raise UsageError(
+            f"the data set has a split called {wrong[0]!r}, which cannot be part of a file name: letters, digits and _"
+            " only; rename it"
+        )
+    return sorted(names, key=lambda name: (_USUAL.index(name) if name in _USUAL else len(_USUAL), name))
 
 
 def _hashed(purpose: str, seed: int, text: str) -> int:

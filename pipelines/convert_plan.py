@@ -3,24 +3,21 @@
 It is one Parquet file, a row group a shard, which the workers read; the annotation files themselves are read once.
 """
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from od_core import storage
-from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject, AnnotationFault, Annotations
-from od_core.annotations.image_folder import ImageFolder
-from od_core.errors import AnnotationError, UsageError
+from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject, AnnotationNote, Excerpt, ImageLabel
 from od_core.label_map import LabelMap, parse_label_map
-from od_core.storage import FileInfo
-from pipelines.convert_layout import Layout, Shard
+from pipelines.convert_layout import Shard
 from pipelines.items import Source
 
+_EXCERPT = pa.struct([pa.field("offset", pa.int64()), pa.field("length", pa.int64()), pa.field("crc32", pa.int64())])
 _OBJECT = pa.struct(
     [
         pa.field("label", pa.string()),
@@ -33,6 +30,8 @@ _OBJECT = pa.struct(
         pa.field("truncated", pa.bool_()),
         pa.field("view", pa.string()),
         pa.field("area", pa.float64()),
+        pa.field("excerpt", _EXCERPT),
+        pa.field("features", pa.string()),  # JSON
     ]
 )
 
@@ -41,18 +40,23 @@ _PLAN = pa.schema(
         pa.field("key", pa.string()),
         pa.field("uri", pa.binary()),
         pa.field("size", pa.int64()),
+        pa.field("source", pa.binary()),
         pa.field("place", pa.string()),
         pa.field("name", pa.string()),
         pa.field("source_id", pa.string()),
         pa.field("width", pa.int32()),
         pa.field("height", pa.int32()),
         pa.field("fault", pa.string()),
+        pa.field("fault_kind", pa.string()),
         pa.field("lost_objects", pa.list_(pa.string())),
+        pa.field("found_objects", pa.int64()),
         pa.field("objects", pa.list_(_OBJECT)),
+        pa.field("normalised", pa.bool_()),
+        pa.field("labels", pa.string()),  # JSON
+        pa.field("notes", pa.string()),  # JSON
     ]
 )
 _HEADER = b"boxbeam.convert_plan"
-_ROWS_AT_A_TIME = 1000
 
 
 class PlannedImage(NamedTuple):
@@ -64,7 +68,9 @@ class PlannedImage(NamedTuple):
         size: its bytes.
         annotated: what the annotation says.
         fault: why there can be no record of it; None if nothing is known against it yet.
+        fault_kind: the same as a kind of remark, see `convert_remarks`.
         lost_objects: objects of it that cannot be used, and why.
+        found_objects: how many objects its annotation has, usable or not.
     """
 
     key: str
@@ -72,7 +78,9 @@ class PlannedImage(NamedTuple):
     size: int
     annotated: AnnotatedImage
     fault: str | None = None
+    fault_kind: str | None = None
     lost_objects: tuple[str, ...] = ()
+    found_objects: int = 0
 
 
 class LabelUse(NamedTuple):
@@ -80,6 +88,14 @@ class LabelUse(NamedTuple):
 
     objects: int
     place: str
+
+
+class LeftOut(NamedTuple):
+    """Images that are not in the plan: how many, how many objects they have, and the first of them."""
+
+    images: int = 0
+    objects: int = 0
+    first: tuple[str, ...] = ()
 
 
 class PlanHeader(NamedTuple):
@@ -91,6 +107,11 @@ class PlanHeader(NamedTuple):
         label_map: the classes; None if there are none at all.
         shards: in the order of the splits.
         loose_faults: faults that belong to no image.
+        loose_objects: how many objects were lost by them.
+        not_annotated: images in the image folders that no annotation is about.
+        in_no_split: images that are in none of the splits that were given.
+        unused_splits: splits that the data set itself has and that were not asked for.
+        keypoints: names of keypoints by class.
     """
 
     format: str
@@ -98,6 +119,11 @@ class PlanHeader(NamedTuple):
     label_map: LabelMap | None
     shards: tuple[Shard, ...]
     loose_faults: tuple[str, ...]
+    loose_objects: int = 0
+    not_annotated: LeftOut = LeftOut()
+    in_no_split: LeftOut = LeftOut()
+    unused_splits: tuple[str, ...] = ()
+    keypoints: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
     @property
     def version(self) -> int:
@@ -107,7 +133,7 @@ class PlanHeader(NamedTuple):
     def to_text(self) -> str:
         """JSON; see `of_text`."""
         label_map = self.label_map.to_text() if self.label_map else None
-        return json.dumps({**self._asdict(), "label_map": label_map})
+        return json.dumps({**self._asdict(), "label_map": label_map, "keypoints": dict(self.keypoints)})
 
     @classmethod
     def of_text(cls, text: str | bytes) -> "PlanHeader":
@@ -116,6 +142,11 @@ class PlanHeader(NamedTuple):
         fields["label_map"] = parse_label_map(fields["label_map"], "the plan") if fields["label_map"] else None
         fields["shards"] = tuple(Shard(*shard) for shard in fields["shards"])
         fields["loose_faults"] = tuple(fields["loose_faults"])
+        fields["keypoints"] = {label: tuple(names) for label, names in fields["keypoints"].items()}
+        fields["unused_splits"] = tuple(fields["unused_splits"])
+        for name in ("not_annotated", "in_no_split"):
+            images, objects, first = fields[name]
+            fields[name] = LeftOut(images, objects, tuple(first))
         return cls(**fields)
 
 
@@ -145,151 +176,29 @@ class ConvertPlan:
                 start += shard.images
 
 
-def make_convert_plan(
-    annotations: Sequence[Annotations],
-    folders: Sequence[ImageFolder],
-    layout: Layout,
-    label_map: LabelMap | None,
-    options: Mapping[str, str],
-) -> ConvertPlan:
-    """Read annotations, find their images, and deal them out.
-
-    Args:
-        annotations: the sets to be converted, together.
-        folders: for each of them, where its images lie.
-        label_map: the classes; None takes those of the annotations.
-        options: all that a record depends on and that is not in the annotations, for the plan's digest.
-
-    Raises:
-        UsageError: two annotations are about images of one name, sets number their classes differently, none of the
-            images is there, or they cannot be divided as the layout says.
-    """
-    loose: list[str] = []
-    images = _images(annotations, folders, loose)
-    table, digests, labels = _collected(images)
-    if label_map is None:
-        label_map = _label_map(annotations, set(labels))
-    keys = table.column("key").to_pylist()
-    layout.refuse_one_group(keys)
-    splits = np.array([layout.split_of(key) for key in keys])
-    order = np.array([layout.order_of(key) for key in keys], np.uint64)
-    sizes = table.column("size").to_numpy()
-    shards: list[Shard] = []
-    rows: list[int] = []
-    for split in layout.splits:
-        (members,) = np.nonzero(splits == split)
-        members = members[np.argsort(order[members], kind="stable")]
-        rows += members.tolist()
-        shards += layout.shards(split, sizes[members])
-    classes = label_map.digest if label_map else ""
-    known = [json.dumps(dict(options), sort_keys=True), classes, *sorted(digests)]
-    digest = hashlib.sha256("".join(known).encode()).hexdigest()[:16]
-    header = PlanHeader(annotations[0].format, digest, label_map, tuple(shards), tuple(loose))
-    return ConvertPlan(header, table.take(pa.array(rows, pa.int64())), labels)
-
-
-def _images(
-    annotations: Sequence[Annotations], folders: Sequence[ImageFolder], loose: list[str]
-) -> Iterator[tuple[PlannedImage, FileInfo | None]]:
-    """Every annotated image with its file, objects that cannot be used attached to their image or put into `loose`."""
-    for one, folder in zip(annotations, folders, strict=True):
-        waiting: tuple[PlannedImage, FileInfo | None] | None = None
-        first_missing = ""
-        located = missing = 0
-        for found in one.images():
-            if isinstance(found, AnnotationFault) and found.of_object:
-                text = f"{found.place}: {found.message}"
-                if waiting is not None and found.name == waiting[0].annotated.name:
-                    waiting = (waiting[0]._replace(lost_objects=(*waiting[0].lost_objects, text)), waiting[1])
-                else:
-                    loose.append(text)
-                continue
-            if waiting is not None:
-                yield waiting
-            if isinstance(found, AnnotationFault):
-                waiting = _faulty(found)
-                continue
-            waiting = _located(found, folder)
-            if waiting[1] is not None:
-                located += 1
-                continue
-            missing += 1
-            first_missing = first_missing or f"{found.place}: {waiting[0].fault}"
-        if missing and not located:
-            raise UsageError(
-                f"none of {missing:,} annotated images is there. {first_missing}. Say with --images DIR where they lie"
-            )
-        if waiting is not None:
-            yield waiting
-
-
-def _located(image: AnnotatedImage, folder: ImageFolder) -> tuple[PlannedImage, FileInfo | None]:
-    try:
-        key, info = folder.find(image.name)
-    except AnnotationError as error:
-        return PlannedImage(image.name, "", 0, image, str(error)), None
-    return PlannedImage(key, info.path, info.size, image), info
-
-
-def _faulty(fault: AnnotationFault) -> tuple[PlannedImage, FileInfo | None]:
-    nothing = AnnotatedImage(fault.name or fault.place, "", fault.place, "", None, None, ())
-    return PlannedImage(nothing.name, "", 0, nothing, fault.message), None
-
-
-def _collected(
-    images: Iterable[tuple[PlannedImage, FileInfo | None]],
-) -> tuple[pa.Table, list[str], dict[str, LabelUse]]:
-    """The images as a table, a digest of each, and the use of every class name."""
-    places: dict[str, str] = {}
-    tables: list[pa.Table] = []
-    digests: list[str] = []
-    labels: dict[str, LabelUse] = {}
-    rows: list[PlannedImage] = []
-    for image, info in images:
-        if image.key in places:
-            if image.fault is None:
-                raise UsageError(
-                    f"two annotations are about an image called {image.key}: {places[image.key]} and"
-                    f" {image.annotated.place}; remove one, or, if they are different images, convert them into two"
-                    " outputs"
-                )
-            # It is the annotation that is lost, not an image: it is known by its place.
-            image = image._replace(key=f"{image.annotated.place} ({image.key}, {len(places)})")
-        places[image.key] = image.annotated.place
-        rows.append(image)
-        content = (image.key, image.size, info and info.mtime_ms, image.annotated._replace(source=""), image.fault)
-        digests.append(hashlib.sha256(repr((content, image.lost_objects)).encode()).hexdigest())
-        for item in image.annotated.objects:
-            used = labels.get(item.label) or LabelUse(0, f"{image.annotated.place}: {item.place}")
-            labels[item.label] = used._replace(objects=used.objects + 1)
-        if len(rows) == _ROWS_AT_A_TIME:
-            tables.append(_table(rows))
-            rows = []
-    return pa.concat_tables([*tables, _table(rows)]), digests, labels
-
-
-def _table(rows: Sequence[PlannedImage]) -> pa.Table:
+def plan_table(rows: Sequence[PlannedImage]) -> pa.Table:
+    """Rows as they stand in the file."""
     columns: dict[str, list[Any]] = {
         "key": [row.key for row in rows],
         "uri": [row.uri.encode("utf-8", "surrogateescape") for row in rows],
         "size": [row.size for row in rows],
         "fault": [row.fault for row in rows],
+        "fault_kind": [row.fault_kind for row in rows],
+        "found_objects": [row.found_objects for row in rows],
         "lost_objects": [list(row.lost_objects) for row in rows],
-        "objects": [[item._asdict() for item in row.annotated.objects] for row in rows],
+        "objects": [[_fields(item) for item in row.annotated.objects] for row in rows],
+        "source": [row.annotated.source.encode("utf-8", "surrogateescape") for row in rows],
+        "labels": [json.dumps(row.annotated.labels) for row in rows],
+        "notes": [json.dumps(row.annotated.notes) for row in rows],
     }
-    for name in ("place", "name", "source_id", "width", "height"):
+    for name in ("place", "name", "source_id", "width", "height", "normalised"):
         columns[name] = [getattr(row.annotated, name) for row in rows]
     return pa.table(columns, _PLAN)
 
 
-def _label_map(annotations: Sequence[Annotations], names: set[str]) -> LabelMap | None:
-    """The label map of the annotations, which must agree; else the names, in alphabetical order."""
-    given = [one.label_map for one in annotations if one.label_map is not None]
-    if not given:
-        return LabelMap.of_names(sorted(names)) if names else None
-    if any(other.names != given[0].names for other in given[1:]):
-        raise UsageError("the annotations number their classes differently; give one --label_map for all of them")
-    return given[0] if names <= set(given[0].names.values()) else LabelMap.of_names(sorted(names))
+def _fields(item: AnnotatedObject) -> dict[str, Any]:
+    features = json.dumps(item.features) if item.features else None
+    return {**item._asdict(), "excerpt": item.excerpt and item.excerpt._asdict(), "features": features}
 
 
 class ShardPlans:
@@ -305,6 +214,10 @@ class ShardPlans:
         """The images of a shard, in the order of their records."""
         return [_planned(row) for row in self._parquet.read_row_group(self._groups[shard]).to_pylist()]
 
+    def found_objects(self) -> pa.Table:
+        """Columns `key` and `found_objects`, of all images."""
+        return self._parquet.read(["key", "found_objects"])
+
     def close(self) -> None:
         """Let go of the file."""
         self._parquet.close()
@@ -312,13 +225,31 @@ class ShardPlans:
 
 
 def _planned(row: Mapping[str, Any]) -> PlannedImage:
-    objects = tuple(AnnotatedObject(**{**item, "box_px": tuple(item["box_px"])}) for item in row["objects"])
-    annotated = AnnotatedImage(row["name"], "", row["place"], row["source_id"], row["width"], row["height"], objects)
+    annotated = AnnotatedImage(
+        row["name"],
+        row["source"].decode("utf-8", "surrogateescape"),
+        row["place"],
+        row["source_id"],
+        row["width"],
+        row["height"],
+        tuple(_object(item) for item in row["objects"]),
+        normalised=row["normalised"],
+        labels=tuple(ImageLabel(*label) for label in json.loads(row["labels"])),
+        notes=tuple(AnnotationNote(*note) for note in json.loads(row["notes"])),
+    )
     return PlannedImage(
         row["key"],
         row["uri"].decode("utf-8", "surrogateescape"),
         row["size"],
         annotated,
         row["fault"],
+        row["fault_kind"],
         tuple(row["lost_objects"]),
+        row["found_objects"],
     )
+
+
+def _object(item: Mapping[str, Any]) -> AnnotatedObject:
+    excerpt = Excerpt(**item["excerpt"]) if item["excerpt"] else None
+    features = tuple((key, value) for key, value in json.loads(item["features"] or "[]"))
+    return AnnotatedObject(**{**item, "box_px": tuple(item["box_px"]), "excerpt": excerpt, "features": features})

@@ -1,14 +1,16 @@
 """Shards in the making: where they wait for the end of the run, what is noted of each, and which took their place."""
 
+import gzip
 import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from od_core import storage
+from od_core.records import write_record
 
-SHARD_NAME = re.compile(r"[A-Za-z0-9_]+-\d{5,}-of-\d{5,}\.tfrecord")
+SHARD_NAME = re.compile(r"[A-Za-z0-9_]+-\d{5,}-of-\d{5,}\.tfrecord(\.gz)?")
 
 
 class ShardFile(NamedTuple):
@@ -19,6 +21,41 @@ class ShardFile(NamedTuple):
     records: int
     bytes: int
     sha256: str
+
+
+class ShardWriter:
+    """Writes the records of one shard into an open file, one after another.
+
+    A shard without records stays a file of no bytes, also a compressed one.
+    """
+
+    def __init__(self, file: BinaryIO, *, is_compressed: bool):
+        self._file = file
+        self._is_compressed = is_compressed
+        self._gzip: gzip.GzipFile | None = None
+        self._offset = 0
+        self.records = 0
+
+    def add(self, payload: bytes) -> tuple[int, int]:
+        """Append a record; its offset, in the uncompressed stream, and its length, in bytes with framing."""
+        offset = self._offset
+        length = write_record(self._target(), payload)
+        self._offset += length
+        self.records += 1
+        return offset, length
+
+    def close(self) -> None:
+        """Write what is left; the file stays open."""
+        if self._gzip is not None:
+            self._gzip.close()
+
+    def _target(self) -> BinaryIO:
+        if not self._is_compressed:
+            return self._file
+        if self._gzip is None:
+            # No name and no time: the same records are the same bytes.
+            self._gzip = gzip.GzipFile(filename="", mode="wb", fileobj=self._file, mtime=0)
+        return cast(BinaryIO, self._gzip)
 
 
 def empty_shard(name: str) -> ShardFile:

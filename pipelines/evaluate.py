@@ -19,13 +19,16 @@ import apache_beam as beam
 from apache_beam.utils import shared
 
 from od_core import storage
+from od_core.insight.insight import BoxInsight, Insight
 from od_core.metrics.frame import EvaluatedFrame
 from od_core.metrics.metric import Metric, MetricFactory
 from od_core.storage import RemoteFiles
 from pipelines.engine import Engine, run_graph
 from pipelines.evaluate_detections import RowGroup
 from pipelines.evaluate_frames import DetectionClasses, row_frames
+from pipelines.evaluate_insight import InsightTask
 from pipelines.evaluate_plan import EvaluationPlan
+from pipelines.evaluate_slices import SliceBy
 from pipelines.evaluate_truth import WorkerTruth
 from pipelines.evaluate_verdicts import VerdictParts
 
@@ -87,28 +90,61 @@ class MetricsFn(beam.CombineFn):
         return {metric.name: dict(metric.value()) for metric in accumulator}
 
 
+class InsightFn(beam.CombineFn):
+    """Insight as Beam combines it: batches of frames in, `Insight` out."""
+
+    def __init__(self, task: InsightTask):
+        super().__init__()
+        self._task = task
+
+    def create_accumulator(self) -> BoxInsight:
+        return self._task.empty()
+
+    def add_input(self, accumulator: BoxInsight, frames: FrameBatch) -> BoxInsight:
+        accumulator.update(frames)
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[BoxInsight]) -> BoxInsight:
+        merged = self.create_accumulator()
+        for accumulator in accumulators:
+            merged.merge(accumulator)
+        return merged
+
+    def extract_output(self, accumulator: BoxInsight) -> Insight:
+        return accumulator.value()
+
+
 class ReadFrames(beam.PTransform):
     """Row groups of detections in, batches of frames with their ground truth out; verdicts are left beside."""
 
     def __init__(
-        self, plan: EvaluationPlan, remote_files: RemoteFiles | None = None, verdicts: VerdictParts | None = None
+        self,
+        plan: EvaluationPlan,
+        remote_files: RemoteFiles | None = None,
+        verdicts: VerdictParts | None = None,
+        slicing: Sequence[SliceBy] = (),
     ):
         super().__init__()
-        self._plan, self._remote_files, self._verdicts = plan, remote_files, verdicts
+        self._plan, self._remote_files, self._verdicts, self._slicing = plan, remote_files, verdicts, slicing
 
     def expand(self, groups: beam.PCollection[RowGroup]) -> beam.PCollection[FrameBatch]:
-        reading = _ReadFramesFn(self._plan.truth_file, self._plan.detection_classes, self._remote_files, self._verdicts)
-        return groups | "Read" >> beam.ParDo(reading)
+        return groups | "Read" >> beam.ParDo(
+            _ReadFramesFn(self._plan, self._remote_files, self._verdicts, self._slicing)
+        )
 
 
 class _ReadFramesFn(beam.DoFn):
     """Holds the ground truth, one for all of a process, from setup() on."""
 
     def __init__(
-        self, truth_file: str, classes: Sequence[Any], remote_files: RemoteFiles | None, verdicts: VerdictParts | None
+        self,
+        plan: EvaluationPlan,
+        remote_files: RemoteFiles | None,
+        verdicts: VerdictParts | None,
+        slicing: Sequence[SliceBy],
     ):
-        self._truth_file, self._ids, self._remote_files = truth_file, tuple(classes), remote_files
-        self._verdicts = verdicts
+        self._truth_file, self._ids, self._remote_files = plan.truth_file, plan.detection_classes, remote_files
+        self._verdicts, self._slicing = verdicts, tuple(slicing)
         self._shared = shared.Shared()
         self._frames = beam.metrics.Metrics.counter("boxbeam", "frames_evaluated")
 
@@ -121,7 +157,7 @@ class _ReadFramesFn(beam.DoFn):
     def process(self, group: RowGroup) -> Iterator[FrameBatch]:
         with contextlib.ExitStack() as stack:
             write = stack.enter_context(self._verdicts.writer(group)) if self._verdicts else None
-            for rows in row_frames(group, self._truth, self._classes):
+            for rows in row_frames(group, self._truth, self._classes, self._slicing):
                 if write:
                     write(rows)
                 self._frames.inc(len(rows))
@@ -135,6 +171,7 @@ def build(
     values_file: str,
     remote_files: RemoteFiles | None = None,
     verdicts: VerdictParts | None = None,
+    insight: InsightTask | None = None,
 ) -> Any:
     """The graph: the numbers of an evaluation end up in `values_file`, which `read_values` reads.
 
@@ -145,12 +182,22 @@ def build(
         values_file: a file that the workers can write.
         remote_files: the file system of paths with a scheme, for the workers.
         verdicts: where to leave the verdict on every detection; None: nowhere.
+        insight: what to look into; None: nothing.
     """
-    return (
+    frames = (
         root
         | "RowGroups" >> beam.Create(list(plan.detections.row_groups()))
         | "Spread" >> beam.Reshuffle()  # else one worker would get all of a file
-        | "ReadFrames" >> ReadFrames(plan, remote_files, verdicts)
+        | "ReadFrames" >> ReadFrames(plan, remote_files, verdicts, insight.slicing if insight else ())
+    )
+    if insight:
+        _ = (
+            frames
+            | "LookInto" >> beam.CombineGlobally(InsightFn(insight))
+            | "WriteInsight" >> beam.Map(_write_insight, insight, remote_files)
+        )
+    return (
+        frames
         | "Evaluate" >> beam.CombineGlobally(MetricsFn(factories))
         | "WriteValues" >> beam.Map(_write_values, values_file, remote_files)
     )
@@ -163,13 +210,14 @@ def run(
     values_file: str,
     remote_files: RemoteFiles | None = None,
     verdicts: VerdictParts | None = None,
+    insight: InsightTask | None = None,
 ) -> Values:
     """Evaluate.
 
     Raises:
         StorageError: the runner gave up; says why.
     """
-    run_graph(engine, lambda root: build(root, plan, factories, values_file, remote_files, verdicts))
+    run_graph(engine, lambda root: build(root, plan, factories, values_file, remote_files, verdicts, insight))
     values: Values = json.loads(storage.read_bytes(values_file))
     return values
 
@@ -178,3 +226,9 @@ def _write_values(values: Mapping[str, Mapping[str, float]], path: str, remote_f
     if remote_files is not None:
         storage.register_remote(remote_files)
     storage.write_text(path, json.dumps(values))  # NaN as Python writes and reads it: the file is our own
+
+
+def _write_insight(insight: Insight, task: InsightTask, remote_files: RemoteFiles | None) -> None:
+    if remote_files is not None:
+        storage.register_remote(remote_files)
+    task.write(insight)

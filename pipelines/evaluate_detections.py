@@ -105,15 +105,15 @@ def leaves(file: pq.ParquetFile, fields: Sequence[str] = _FIELDS) -> list[str]:
     return [".".join(path) for path in paths if len(path) == 4 and path[0] == _LIST and path[3] in fields]
 
 
-def read_columns(group: RowGroup, fields: Sequence[str] = (), numbers: Sequence[str] = ()) -> pa.Table:
+def read_columns(group: RowGroup, fields: Sequence[str] = (), more: Sequence[str] = ()) -> pa.Table:
     """What identifies the rows of a row group, and some fields of their detections; missing frame numbers are kept.
 
-    `numbers` are further columns of whole numbers; all null where the file lacks them.
+    `more` are further columns; all null where the file lacks them.
     """
     with opened(group.path) as file:
-        there = [name for name in numbers if name in file.schema_arrow.names]
+        there = [name for name in more if name in file.schema_arrow.names]
         table = file.read_row_group(group.number, columns=[*IDENTITY, *there, *leaves(file, fields)])
-    for name in numbers:
+    for name in more:
         if name not in there:
             table = table.append_column(name, pa.nulls(table.num_rows, pa.int64()))
     return table

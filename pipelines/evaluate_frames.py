@@ -13,7 +13,8 @@ from od_core.errors import StorageError
 from od_core.metrics.frame import EvaluatedFrame
 from od_core.metrics.verdict_rows import FrameOrigin
 from pipelines.evaluate_classes import NO_CLASS, ClassCodes, ClassPair
-from pipelines.evaluate_detections import RowGroup, read_boxes, read_columns
+from pipelines.evaluate_detections import IDENTITY, RowGroup, read_boxes, read_columns
+from pipelines.evaluate_slices import SliceBy, row_slices
 from pipelines.evaluate_truth import EDGES, WorkerTruth
 
 _ROWS = 1000
@@ -40,13 +41,17 @@ class RowFrame(NamedTuple):
     origin: FrameOrigin
 
 
-def row_frames(group: RowGroup, truth: WorkerTruth, classes: DetectionClasses) -> Iterator[list[RowFrame]]:
-    """The frames of a row group that the ground truth knows, some at a time.
+def row_frames(
+    group: RowGroup, truth: WorkerTruth, classes: DetectionClasses, slicing: Sequence[SliceBy] = ()
+) -> Iterator[list[RowFrame]]:
+    """The frames of a row group that the ground truth knows, some at a time, with the slices they belong to.
 
     Raises:
         StorageError: a row that is not what docs/detections-format.md promises.
     """
-    rows = read_columns(group, numbers=("record_index",))
+    more = dict.fromkeys(["record_index", *(way.column for way in slicing if way.column)])
+    rows = read_columns(group, more=[name for name in more if name not in IDENTITY])
+    slices = list(row_slices(rows, slicing))
     places = found_places(rows, truth)
     sizes = np.column_stack([rows.column(name).fill_null(0).to_numpy() for name in ("height", "width")])
     start = 0
@@ -54,7 +59,9 @@ def row_frames(group: RowGroup, truth: WorkerTruth, classes: DetectionClasses) -
         part = slice(start, start + len(lists))
         start = part.stop
         try:
-            yield list(_frames(rows.slice(part.start, len(lists)), lists, places[part], sizes[part], truth, classes))
+            some = rows.slice(part.start, len(lists))
+            frames = _frames(some, lists, places[part], sizes[part], truth, classes)
+            yield [one._replace(frame=one.frame._replace(slices=slices[part.start + row])) for row, one in frames]
         except ValueError as error:
             raise StorageError(
                 f"{group.path}: rows {part.start} to {part.stop - 1} of row group {group.number}: {error};"
@@ -77,7 +84,7 @@ def _frames(
     sizes: npt.NDArray[np.int64],
     truth: WorkerTruth,
     classes: DetectionClasses,
-) -> Iterator[RowFrame]:
+) -> Iterator[tuple[int, RowFrame]]:
     structs = lists.flatten()
     class_ids = classes.of(structs)
     kept = class_ids != NO_CLASS
@@ -99,6 +106,7 @@ def _frames(
             width,
             truth.truth_at(place),
             Detections(boxes[part][best_first], scores[part][best_first], class_ids[part][best_first]),
+            truth.verified_at(place),
         )
         key, frame_index, record_index = (column[row].as_py() for column in identity)
-        yield RowFrame(frame, FrameOrigin(key, frame_index, record_index, indices[part][best_first]))
+        yield row, RowFrame(frame, FrameOrigin(key, frame_index, record_index, indices[part][best_first]))

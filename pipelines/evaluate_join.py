@@ -1,6 +1,6 @@
 """What became of every row of the detections, and of every frame of the ground truth."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,15 +18,44 @@ SHOWN = 10
 
 
 class Named(NamedTuple):
-    """How many there are of a kind, and the names of the first few."""
+    """How many there are of a kind, the names of the first few, and how many these names leave out."""
 
     total: int
     first: Sequence[str]
+    more: int = 0
 
     @classmethod
     def of(cls, names: Sequence[str]) -> "Named":
         """The first of all the names there are."""
-        return cls(len(names), tuple(names[:SHOWN]))
+        return cls(len(names), tuple(names[:SHOWN]), max(0, len(names) - SHOWN))
+
+
+class FramesByKey:
+    """Frames told of key by key, so that a video is one name and not thousands; only the first few keys are kept."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._first: dict[str, str] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, keys: Sequence[str], names: Sequence[str]) -> None:
+        """Frames with their keys; what a frame is called where it is the only one of its key."""
+        self.total += len(keys)
+        for key, name in zip(keys, names, strict=True):
+            if key in self._counts:
+                self._counts[key] += 1
+            elif len(self._counts) < SHOWN:
+                self._first[key], self._counts[key] = name, 1
+
+    def named(self) -> Named:
+        """How many frames there are, and the first few keys with the number of their frames."""
+        return Named(
+            self.total,
+            tuple(
+                self._first[key] if count == 1 else f"{key} ({count:,} frames)" for key, count in self._counts.items()
+            ),
+            self.total - sum(self._counts.values()),
+        )
 
 
 class Join:
@@ -45,9 +74,9 @@ class Join:
         self.is_seen = np.zeros(len(self.keys), np.bool_)
         self.classes = ClassCodes()
         self.class_counts = np.zeros(0, np.int64)
-        self.empty = self.unknown = self.other_size = 0
-        self.first_unknown: list[str] = []
-        self.first_other_size: list[str] = []
+        self.empty = 0
+        self.unknown = FramesByKey()
+        self.other_size = FramesByKey()
 
     def add_all(self, detections: DetectionsSet) -> None:
         """Look at every row."""
@@ -89,8 +118,8 @@ class Join:
         self._failed_keys.update(rows["key"].filter(pa.array(whole)).to_pylist())
         is_known = pc.is_in(rows["key"], self._known_keys).to_numpy(zero_copy_only=False)
         unknown = np.flatnonzero(np.where(whole, ~is_known, places < 0))
-        self.unknown += len(unknown)
-        _note(self.first_unknown, (_row_name(rows, row) for row in unknown[:SHOWN].tolist()))
+        keys = rows["key"].take(pa.array(unknown)).to_pylist()
+        self.unknown.add(keys, [_row_name(rows, row) for row in unknown.tolist()])
 
     def _note_seen(self, rows: dict[str, pa.Array], used: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> None:
         seen = places[used]
@@ -111,21 +140,16 @@ class Join:
             name = _row_name(rows, int(used[neither.argmax()]))
             raise UsageError(f"neither the ground truth nor the detections say how large '{name}' is")
         differ = np.flatnonzero(both & (truth_sizes != sizes).any(axis=1))
-        self.other_size += len(differ)
-        _note(
-            self.first_other_size,
-            (
-                f"{name}: {truth[0]} x {truth[1]} in the ground truth, {size[0]} x {size[1]} in the detections"
-                for name, truth, size in zip(
-                    self._frames.names_at(seen[differ[:SHOWN]]), truth_sizes[differ], sizes[differ], strict=False
-                )
-            ),
+        told = [
+            f": {truth[0]} x {truth[1]} in the ground truth, {size[0]} x {size[1]} in the detections"
+            for truth, size in zip(truth_sizes[differ], sizes[differ], strict=True)
+        ]
+        keys = rows["key"].take(pa.array(used[differ])).to_pylist()
+        names = self._frames.names_at(seen[differ])
+        self.other_size.add(
+            [key + words for key, words in zip(keys, told, strict=True)],
+            [name + words for name, words in zip(names, told, strict=True)],
         )
-
-
-def _note(first: list[str], more: Iterable[str]) -> None:
-    """Keep the first few."""
-    first += [name for name, _ in zip(more, range(SHOWN - len(first)), strict=False)]
 
 
 def _row_name(rows: dict[str, pa.Array], row: int) -> str:

@@ -25,7 +25,8 @@ from pipelines.evaluate_classes import (
     refuse_strangers,
 )
 from pipelines.evaluate_detections import DetectionsSet, read_columns
-from pipelines.evaluate_join import SHOWN, Join, Named
+from pipelines.evaluate_image_labels import OpenImages
+from pipelines.evaluate_join import SHOWN, FramesByKey, Join, Named
 from pipelines.evaluate_truth import TruthFrames, read_truth, write_frames
 
 
@@ -59,6 +60,7 @@ class EvaluationPlan:
         classes: the categories, counted.
         unknown_classes: names of classes of the detections that the ground truth lacks: left out.
         unknown_objects: names of classes of annotated objects that the label map lacks: left out.
+        ancestors: class id -> ids of the classes above it, where a hierarchy was given.
     """
 
     detections: DetectionsSet
@@ -78,12 +80,24 @@ class EvaluationPlan:
     classes: tuple[ClassCount, ...]
     unknown_classes: tuple[str, ...]
     unknown_objects: tuple[str, ...]
+    ancestors: dict[int, tuple[int, ...]]
 
 
 def plan_evaluation(
-    detections: DetectionsSet, truth: GroundTruthSet, truth_file: str, *, allow_missing: bool
+    detections: DetectionsSet,
+    truth: GroundTruthSet,
+    truth_file: str,
+    *,
+    allow_missing: bool,
+    open_images: OpenImages | None = None,
 ) -> EvaluationPlan:
     """Join detections and ground truth, and leave the ground truth of the frames to evaluate in `truth_file`.
+
+    Args:
+        detections, truth: the two.
+        truth_file: for `WorkerTruth`.
+        allow_missing: leave out frames that were not processed, and say so.
+        open_images: image-level labels, and a hierarchy of classes.
 
     Raises:
         UsageError: nothing of the two belongs together, neither images nor classes; a frame is there twice; or frames
@@ -104,9 +118,12 @@ def plan_evaluation(
     missing = np.flatnonzero(usable & ~join.is_seen)
     if len(missing) and not allow_missing:
         raise _unprocessed(join, frames, matches, missing)
+    open_images = open_images or OpenImages()
+    ancestors, verified = open_images.ancestors(classes), open_images.verified(frames, classes)
     places = np.flatnonzero(join.is_seen)
     places = places[np.argsort(np.array(frames.names_at(places), object), kind="stable")]
-    class_ids = write_frames(frames, places, join.keys.take(pa.array(places)), classes, truth_file)
+    extra = {} if verified is None else {"verified": verified.take(pa.array(places))}
+    class_ids = write_frames(frames, places, join.keys.take(pa.array(places)), classes, truth_file, extra)
     ids = [classes.id_of(pair) for pair in join.classes.pairs]
     lengths = pc.list_value_length(frames.table.column("objects")).to_numpy()
     strangers = {pair for pair in frames.classes.pairs if classes.id_of(pair) == NO_CLASS}
@@ -121,15 +138,14 @@ def plan_evaluation(
         unprocessed=_named(frames, missing),
         failed=int(join.is_failed()[missing].sum()),
         unusable=_named(frames, np.flatnonzero(~usable)),
-        object_faults=Named(
-            truth.object_faults, tuple(f"{fault.place}: {fault.message}" for fault in truth.first_object_faults[:SHOWN])
-        ),
-        unknown=Named(join.unknown, tuple(join.first_unknown)),
+        object_faults=_object_faults(truth),
+        unknown=join.unknown.named(),
         ambiguous=Named.of(matches.ambiguous),
-        other_size=Named(join.other_size, tuple(join.first_other_size)),
+        other_size=join.other_size.named(),
         classes=_counted(classes, class_ids, ids, join.class_counts),
         unknown_classes=tuple(sorted({class_name(p) for p, i in zip(join.classes.pairs, ids, strict=True) if i < 0})),
         unknown_objects=tuple(sorted(class_name(pair) for pair in strangers)),
+        ancestors=ancestors,
     )
 
 
@@ -142,8 +158,15 @@ def _keys_of(detections: DetectionsSet) -> set[str]:
     return keys
 
 
+def _object_faults(truth: GroundTruthSet) -> Named:
+    first = tuple(f"{fault.place}: {fault.message}" for fault in truth.first_object_faults[:SHOWN])
+    return Named(truth.object_faults, first, truth.object_faults - len(first))
+
+
 def _named(frames: TruthFrames, places: npt.NDArray[np.int64]) -> Named:
-    return Named(len(places), tuple(frames.names_at(places[:SHOWN])))
+    told = FramesByKey()
+    told.add(frames.table.column("key").take(pa.array(places)).to_pylist(), frames.names_at(places))
+    return told.named()
 
 
 def _counted(
@@ -168,7 +191,8 @@ def _nothing_matches(join: Join, frames: TruthFrames, matches: KeyMatches) -> Us
     else:
         why = "names must be equal, or end alike by whole folders"
     there = frames.names_at(np.array([0]))[0]
-    example = join.first_unknown[0] if join.first_unknown else None
+    unknown = join.unknown.named()
+    example = unknown.first[0] if unknown.first else None
     speak = f"the detections speak of '{example}'" if example else "the detections hold no rows"
     return UsageError(
         f"no image of the detections is in the ground truth: {speak}, the ground truth of '{there}'; {why}"
@@ -176,15 +200,17 @@ def _nothing_matches(join: Join, frames: TruthFrames, matches: KeyMatches) -> Us
 
 
 def _unprocessed(join: Join, frames: TruthFrames, matches: KeyMatches, missing: npt.NDArray[np.int64]) -> UsageError:
+    named = _named(frames, missing)
+    more = f" and {named.more:,} more" if named.more else ""
     failed = int(join.is_failed()[missing].sum())
     tried = f", {failed:,} of them because they failed" if failed else ""
     other = ""
     if matches.ambiguous:
         other = f"; names that could each mean several of them: {quoted(matches.ambiguous)}"
-    elif join.unknown:
-        other = f"; the detections also speak of images that the ground truth lacks, such as '{join.first_unknown[0]}'"
+    elif unknown := join.unknown.named().first:
+        other = f"; the detections also speak of images that the ground truth lacks, such as '{unknown[0]}'"
     return UsageError(
         f"{len(missing):,} of {frames.table.num_rows:,} images of the ground truth were not processed{tried}:"
-        f" {quoted(frames.names_at(missing))}{other}. Numbers that leave them out could flatter the model: run infer on"
+        f" {quoted(named.first)}{more}{other}. Numbers that leave them out could flatter the model: run infer on"
         f" them{' (--retry_failed)' if failed else ''}, or evaluate the others with --allow_missing"
     )

@@ -114,7 +114,12 @@ def _lists(lengths: npt.NDArray[np.int32], fields: Mapping[str, pa.Array]) -> pa
 
 
 def write_frames(
-    frames: TruthFrames, places: npt.NDArray[np.int64], keys: pa.Array, classes: Classes, path: str
+    frames: TruthFrames,
+    places: npt.NDArray[np.int64],
+    keys: pa.Array,
+    classes: Classes,
+    path: str,
+    extra: Mapping[str, pa.Array] | None = None,
 ) -> npt.NDArray[np.int64]:
     """Leave some frames for the workers.
 
@@ -124,6 +129,7 @@ def write_frames(
         keys: the key that the detections have for each of them.
         classes: those of the evaluation.
         path: the Parquet file.
+        extra: further columns, of these frames: verified, see `EvaluatedFrame`.
 
     Returns:
         The class ids of all objects in these frames, -1 for one that is not evaluated.
@@ -138,7 +144,7 @@ def write_frames(
     columns = {name: table.column(name) for name in ("name", "frame_index", "width", "height")}
     with storage.commit(path) as temporary:
         pq.write_table(
-            pa.table({**columns, "key": keys, "objects": lists}),
+            pa.table({**columns, "key": keys, "objects": lists, **(extra or {})}),
             temporary,
             row_group_size=_ROW_GROUP,
             compression="zstd",
@@ -165,6 +171,7 @@ class WorkerTruth:
         self._classes = numbers["class_id"]
         self._flags = {name: numbers[name].astype(np.bool_) for name in _FLAGS}
         self._areas = numbers["area"].astype(np.float32)  # null is NaN
+        self._verified = table.column("verified").combine_chunks() if "verified" in table.column_names else None
 
     def truth_at(self, place: int) -> GroundTruth:
         """The ground truth of the frame at a place of `index`."""
@@ -175,3 +182,10 @@ class WorkerTruth:
             **{name: flags[part] for name, flags in self._flags.items()},
             area=self._areas[part],
         )
+
+    def verified_at(self, place: int) -> npt.NDArray[np.int32] | None:
+        """The classes that were looked for in the frame at a place of `index`; None where nobody has said so."""
+        if self._verified is None:
+            return None
+        class_ids: npt.NDArray[np.int32] = self._verified[place].values.to_numpy(zero_copy_only=False)
+        return class_ids

@@ -211,7 +211,8 @@ class _InlineWatch:
 
     def advance(self, counts: Mapping[str, int], weight: int = 0) -> None:
         self._executor.check()
-        self._executor.advanced(counts, weight)
+        if counts or weight:  # a mere sign of life may come from another thread than what observers hear
+            self._executor.advanced(counts, weight)
 
     def end(self, piece: Piece) -> None:
         if piece in self.begun:

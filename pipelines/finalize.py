@@ -17,6 +17,7 @@ from od_core.errors import StorageError
 from pipelines.dataset import MANIFEST, DataFile, Dataset, Manifest, Part, fingerprint, metadata
 from pipelines.items import OUTCOMES, Ask, Identity, Outcome, Piece, add_counts
 from pipelines.job import Job
+from pipelines.joints import counts_for, misfits
 from pipelines.parts import RowFile, RowWriter, read_footer
 from pipelines.plan import Spans, read_inventory, uncovered
 
@@ -37,12 +38,16 @@ class _Slice(NamedTuple):
 
 
 class _Choice(NamedTuple):
-    """Data files that stay as they are, rows to be written anew, all outcomes, and how many inputs are dropped."""
+    """Data files that stay as they are, rows to be written anew, all outcomes, and how many inputs are dropped.
+
+    `unfit`: inputs whose pieces do not fit together, and why; of those only what was done whole is taken.
+    """
 
     kept: list[DataFile]
     slices: list[_Slice]
     outcomes: list[Outcome]
     removed: int
+    unfit: Mapping[Identity, str]
 
 
 class Finished(NamedTuple):
@@ -61,8 +66,14 @@ class Finished(NamedTuple):
     removed_inputs: int
 
 
-def finalize(job: Job, ask: Ask) -> Finished:
-    """Turn an output whose items are all done into a dataset.
+class Unfit(NamedTuple):
+    """Inputs whose pieces do not fit together: they are to be done whole first. Name and reason of each."""
+
+    reasons: list[tuple[str, str]]
+
+
+def finalize(job: Job, ask: Ask) -> Finished | Unfit:
+    """Turn an output whose items are all done into a dataset; where some are to be done again, nothing is changed.
 
     Raises:
         StorageError: an input has no outcome yet (a worker was lost): the run is to be repeated.
@@ -72,18 +83,23 @@ def finalize(job: Job, ask: Ask) -> Finished:
     manifest = dataset.manifest()
     parts = list(dataset.parts_of(job))
     former = manifest if manifest is not None and not ask.overwrite else None
-    kept, slices, outcomes, removed = _choose(dataset, parts, former, wanted, parts_first=job.whole_items)
-    _refuse_gaps(wanted, outcomes, ask.output)
+    kept, slices, outcomes, removed, unfit = _choose(dataset, parts, former, wanted, parts_first=job.whole_items)
+    gaps = _gaps(wanted, outcomes)
+    if any(gap in unfit for gap in gaps):
+        return Unfit([(gap[0], unfit[gap]) for gap in gaps if gap in unfit])
+    _refuse_gaps(gaps, wanted, ask.output)
     provenance = dict(manifest.provenance if manifest is not None and kept else job.provenance)
     for part in parts:
         provenance.update(part.provenance)
     files = [*kept, *_write_data_files(dataset, job, provenance, slices, first=_next_ordinal(kept))]
     counts = {"inputs": len(wanted), **_count(outcomes)}
-    details = job.publish(dataset.path, manifest.details if manifest is not None else {})
+    former_details = manifest.details if manifest is not None else {}
+    details = job.publish(dataset.path, former_details, [file.name for file in files])
     finished = Manifest(job.name, job.schema_version, job.options, provenance, counts, tuple(files), details)
     changed = manifest != finished
-    if changed:
-        storage.write_text(storage.join(dataset.path, MANIFEST), finished.to_text())
+    place = storage.join(dataset.path, MANIFEST)
+    if changed or storage.stat(place) is None:  # a job may have to remove it before it publishes
+        storage.write_text(place, finished.to_text())
     _remove_unnamed(dataset, job, finished)
     failed = sorted((o for o in outcomes if o.status == "failed"), key=lambda outcome: outcome.piece)
     return Finished(finished, failed, changed, removed)
@@ -108,10 +124,14 @@ def _choose(
     usable = [o for outcomes in finished.values() for o in outcomes if o.status != "failed"]
     failed = [o for outcomes in finished.values() for o in outcomes if o.status == "failed"]
     new = [o for part in parts for o in part.outcomes]
-    for outcome in [*new, *usable, *failed] if parts_first else [*usable, *new, *failed]:
-        source, start, stop, _ = outcome.piece
-        spans = accepted.get(source.identity)
-        if spans is not None and all(stop <= low or start >= high for low, high in spans):
+    order = [*new, *usable, *failed] if parts_first else [*usable, *new, *failed]
+    unfit = misfits(order)
+    for outcome in order:
+        start, stop = outcome.piece.span
+        spans = accepted.get(outcome.piece.source.identity)
+        if spans is None or not counts_for(outcome, unfit):
+            continue
+        if all(stop <= low or start >= high for low, high in spans):
             spans.append((start, stop))
             taken.add(id(outcome))
     kept = [file for file, outcomes in finished.items() if outcomes and all(id(o) in taken for o in outcomes)]
@@ -120,7 +140,7 @@ def _choose(
     slices = sorted(one for path, outcomes in files for one in _slices(path, outcomes, taken))
     every = [o for file in kept for o in finished[file]] + [one.outcome for one in slices]
     gone = {o.piece.source.identity for outcomes in finished.values() for o in outcomes} - accepted.keys()
-    return _Choice(kept, slices, every, len(gone))
+    return _Choice(kept, slices, every, len(gone), unfit)
 
 
 def _slices(path: str, outcomes: Sequence[Outcome], taken: set[int]) -> Iterator[_Slice]:
@@ -136,21 +156,25 @@ def _slices(path: str, outcomes: Sequence[Outcome], taken: set[int]) -> Iterator
         first_row += outcome.rows
 
 
-def _refuse_gaps(wanted: Sequence[Identity], outcomes: Iterable[Outcome], output: str) -> None:
+def _gaps(wanted: Sequence[Identity], outcomes: Iterable[Outcome]) -> list[Identity]:
+    """The inputs of which not all is done."""
     complete: set[Identity] = set()
     spans: dict[Piece, Spans] = collections.defaultdict(list)
     for outcome in outcomes:
         source, start, stop, total = outcome.piece
-        if start == 0 and stop == total:
+        if outcome.piece.is_whole:
             complete.add(source.identity)
         else:
             spans[Piece(source, 0, total, total)].append((start, stop))
     complete.update(whole.source.identity for whole, taken in spans.items() if not any(uncovered(whole, taken)))
-    gaps = [identity[0] for identity in wanted if identity not in complete]
+    return [identity for identity in wanted if identity not in complete]
+
+
+def _refuse_gaps(gaps: Sequence[Identity], wanted: Sequence[Identity], output: str) -> None:
     if gaps:
         more = f" and {len(gaps) - 1} more" if len(gaps) > 1 else ""
         raise StorageError(
-            f"{output}: {gaps[0]}{more} of {len(wanted)} inputs have no result: a worker was lost. Nothing is"
+            f"{output}: {gaps[0][0]}{more} of {len(wanted)} inputs have no result: a worker was lost. Nothing is"
             " published; repeat the command, it continues where this run stopped"
         )
 

@@ -15,9 +15,11 @@ from PIL import GifImagePlugin
 from od_core import schemas, storage
 from od_core.images import IMAGE_EXTENSIONS
 from od_core.label_map import LabelMap
+from od_core.model_tensors import API_TENSORS, ModelTensors
 from od_core.records import is_gzip
 from od_core.schemas import FrameError, FrameRow, detections_table
 from od_core.video import VIDEO_EXTENSIONS
+from od_core.video_sampling import EVERY_FRAME, Sampling
 from pipelines import sources
 from pipelines.grouping import ItemLimit, by_limits
 from pipelines.items import Ask, Failure, Item, Piece, Source
@@ -28,6 +30,8 @@ from pipelines.sources import Found, Wanted
 # video decoder can feed only about so many threads.
 _THREADS_PER_PROCESS = 8
 _RECORD_BYTES_PER_PIECE = 64 << 20
+# A minute of good video. Each range decodes up to one group of pictures more than its own frames.
+_VIDEO_BYTES_PER_RANGE = 64 << 20
 _ITEM_LIMITS = {
     "image": ItemLimit(pieces=256, weight=256 << 20),
     "record": ItemLimit(pieces=16, weight=128 << 20),
@@ -51,6 +55,8 @@ class InferJob:
         min_score: detections below are left out; None for `DEFAULT_MIN_SCORES`.
         max_detections: at most so many are kept of an image, the best; None keeps all.
         batch_size: images per Session.run at most; None leaves it to the worker.
+        sampling: which frames of videos are looked at.
+        tensors: the model's tensors, where they are not named as the API names them.
     """
 
     model: str
@@ -59,6 +65,8 @@ class InferJob:
     min_score: float | None = None
     max_detections: int | None = None
     batch_size: int | None = None
+    sampling: Sampling = EVERY_FRAME
+    tensors: ModelTensors = API_TENSORS
 
     name = "infer"
     table = "detections"
@@ -76,6 +84,8 @@ class InferJob:
             "--min_score": defaults if self.min_score is None else f"{self.min_score:g}",
             "--max_detections": "all" if self.max_detections is None else str(self.max_detections),
             "decoder": JPEG_DECODER,
+            **self.sampling.options,
+            **self.tensors.options,
         }
 
     @property
@@ -95,11 +105,17 @@ class InferJob:
         return DEFAULT_MIN_SCORES[kind] if self.min_score is None else self.min_score
 
     def cut(self, source: Source) -> Sequence[Piece]:
-        """Record files are cut on a grid of bytes: a piece is the records that begin in its range."""
-        if source.kind != "record" or source.size <= _RECORD_BYTES_PER_PIECE or _is_compressed(source):
-            return [Piece(source)]
-        grid = range(0, source.size, _RECORD_BYTES_PER_PIECE)
-        return [Piece(source, at, min(at + _RECORD_BYTES_PER_PIECE, source.size), source.size) for at in grid]
+        """Record files and long videos are cut on a grid of bytes.
+
+        A piece of records is the records that begin in its range; a range of a video, see `od_core.video_ranges`. A
+        video in one piece counted in bytes is read by the same rules as a range, which can skip what is not wanted; one
+        that is `Piece(source)` is decoded from its first frame on.
+        """
+        if source.kind == "record" and source.size > _RECORD_BYTES_PER_PIECE and not _is_compressed(source):
+            return _on_grid(source, _RECORD_BYTES_PER_PIECE)
+        if source.kind == "video" and source.size > (1 if self.sampling.skips else _VIDEO_BYTES_PER_RANGE):
+            return _on_grid(source, _VIDEO_BYTES_PER_RANGE)
+        return [Piece(source)]
 
     def check(self, ask: Ask) -> None:
         """See Job."""
@@ -126,12 +142,21 @@ class InferJob:
 
     def failed_rows(self, piece: Piece, failure: Failure) -> pa.Table:
         """One row for the whole piece."""
-        error = FrameError(failure.stage, failure.type, failure.message)
+        message = failure.message
+        if not piece.is_whole:
+            place = f"{piece.start / piece.total:.0%} to {piece.stop / piece.total:.0%}"
+            message = f"the part from {place} of the file's bytes: {message}"
+        error = FrameError(failure.stage, failure.type, message)
         return detections_table([whole_failed(piece.source, error)], {})
 
-    def publish(self, output: str, former: Mapping[str, Any]) -> Mapping[str, Any]:
+    def publish(self, output: str, former: Mapping[str, Any], files: Sequence[str]) -> Mapping[str, Any]:
         """The rows are all there is."""
         return {}
+
+
+def _on_grid(source: Source, step: int) -> list[Piece]:
+    grid = range(0, source.size, step)
+    return [Piece(source, at, min(at + step, source.size), source.size) for at in grid]
 
 
 def whole_failed(source: Source, error: FrameError) -> FrameRow:

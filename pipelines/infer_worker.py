@@ -2,7 +2,8 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,11 +15,13 @@ from od_core.errors import ImageError, InputError, LabelMapError
 from od_core.images import decode_image
 from od_core.model import Detector, open_detector
 from od_core.schemas import FrameError, FrameRow, detections_table
-from od_core.video import VideoDamage, read_video
+from od_core.video import MAX_PIXELS, VideoDamage, VideoFrame, read_video
+from od_core.video_ranges import END, RangeEnd, read_range
+from od_core.video_scan import PacketScan, scan_packets
 from pipelines.batches import Batcher, Frame, Image
 from pipelines.infer import whole_failed
 from pipelines.infer_records import RecordImage, record_images
-from pipelines.items import Item, Outcome, Piece, add_counts
+from pipelines.items import LAST_END, Identity, Item, Joint, Outcome, Piece, add_counts
 from pipelines.job import Watch
 from pipelines.ordered import ordered_map, prefetch
 from pipelines.parts import RowWriter
@@ -37,12 +40,13 @@ _UNITS = {"image": "images", "video": "frames", "record": "records"}
 class _Tag(NamedTuple):
     """What passes through the model with an image: its row so far, or the end of its piece.
 
-    `weight`: bytes of input this element accounts for, for progress.
+    `weight`: bytes of input this element accounts for, for progress. `joint`: at the end of a range of a video.
     """
 
     piece: Piece
     row: FrameRow | None
     weight: int = 0
+    joint: Joint | None = None
 
 
 class InferWorker:
@@ -50,7 +54,7 @@ class InferWorker:
 
     def __init__(self, job: "InferJob", threads: int):
         self._job = job
-        self._detector: Detector = open_detector(job.model)
+        self._detector: Detector = open_detector(job.model, tensors=job.tensors)
         self._threads = threads
         self._decoders = ThreadPoolExecutor(threads, "boxbeam-decode")
         self._models = ThreadPoolExecutor(threads, "boxbeam-model")
@@ -62,6 +66,7 @@ class InferWorker:
         )
         self._labelled: set[int] = set()
         self._unlabelled: set[int] = set()
+        self._scan: tuple[Identity, PacketScan] | None = None  # of the last video, whose next range may well be next
 
     @property
     def provenance(self) -> dict[str, object]:
@@ -74,7 +79,7 @@ class InferWorker:
         found = _Found(self._job, rows, watch)
         for tag, detections, error in self._batcher.run(self._frames(item, watch)):
             if tag.row is None:
-                found.finish(tag.piece)
+                found.finish(tag.piece, tag.joint)
             elif error is not None:
                 found.add(tag, tag.row._replace(error=frame_error(error)))
             else:
@@ -103,8 +108,11 @@ class InferWorker:
             return
         for piece in item.pieces:
             watch.begin(piece)
-            yield from self._video(piece) if piece.source.kind == "video" else self._records(piece)
-            yield Frame(_Tag(piece, None), None)
+            if piece.source.kind == "video":
+                yield from self._video(piece, watch)
+            else:
+                yield from self._records(piece)
+                yield Frame(_Tag(piece, None), None)
 
     def _image(self, piece: Piece, watch: Watch) -> Frame[_Tag]:
         watch.begin(piece)
@@ -121,13 +129,19 @@ class InferWorker:
     def _decode(self, encoded: bytes) -> Image:
         return decode_image(encoded, decode_jpeg=self._detector.decode_jpeg)
 
-    def _video(self, piece: Piece) -> Iterator[Frame[_Tag]]:
+    def _video(self, piece: Piece, watch: Watch) -> Iterator[Frame[_Tag]]:
+        """The frames of a video or of a range of it, and the piece's end."""
         source = piece.source
         blank = FrameRow(source.key, storage.printable(source.uri), "video")
-        position = 0
+        position = piece.start if piece.total > 1 else 0
+        joint: Joint | None = None
         try:
             with reading(source.uri), storage.local_copy(source.uri) as path, _naming_no(path):
-                for frame in prefetch(lambda: read_video(path), self._decoders, _FRAMES_AHEAD):
+                elements = functools.partial(self._elements, piece, path, lambda: watch.advance({}))
+                for frame in prefetch(elements, self._decoders, _FRAMES_AHEAD):
+                    if isinstance(frame, RangeEnd):
+                        joint = Joint(frame.first, LAST_END if frame.after == END else frame.after, frame.broken)
+                        continue
                     row = blank._replace(timestamp_us=frame.timestamp_us)
                     if isinstance(frame, VideoDamage):
                         error = FrameError("decode", "VideoError", frame.message, frame.after_index)
@@ -138,7 +152,23 @@ class InferWorker:
                     position += step
                     yield Frame(_Tag(piece, row, step), frame.image)
         except InputError as error:
-            yield Frame(_Tag(piece, whole_failed(source, frame_error(error))), None)
+            if piece.is_whole:
+                yield Frame(_Tag(piece, whole_failed(source, frame_error(error))), None)
+            else:
+                joint = Joint(None, None, str(error))
+        yield Frame(_Tag(piece, None, joint=joint), None)
+
+    def _elements(
+        self, piece: Piece, path: str, alive: Callable[[], None]
+    ) -> Iterator[VideoFrame | VideoDamage | RangeEnd]:
+        """What there is to see in a piece; runs in a decoder's thread."""
+        sampling = self._job.sampling
+        if piece.total == 1:
+            return read_video(path, sampling=sampling, alive=alive)
+        if self._scan is None or self._scan[0] != piece.source.identity:
+            self._scan = piece.source.identity, scan_packets(path, max_pixels=MAX_PIXELS, alive=alive)
+        span = piece.start, piece.stop, piece.total
+        return read_range(path, self._scan[1], *span, sampling=sampling, alive=alive)
 
     def _records(self, piece: Piece) -> Iterator[Frame[_Tag]]:
         def decoded(record: RecordImage) -> Frame[_Tag]:
@@ -219,10 +249,12 @@ class _Found:
         add_counts(self._counts, counts)
         self._watch.advance(counts, tag.weight)
 
-    def finish(self, piece: Piece) -> None:
+    def finish(self, piece: Piece, joint: Joint | None) -> None:
         """The piece has no more rows."""
+        if joint is not None and joint.broken:
+            self._counts, self._error = {}, None  # none of it will be used
         status = "failed" if self._error else "done" if self._counts.get("detections") else "empty"
-        self._rows.finish(Outcome(piece, status, self._piece_rows, self._counts, self._error))
+        self._rows.finish(Outcome(piece, status, self._piece_rows, self._counts, self._error, joint))
         self._watch.end(piece)
         self._piece_rows, self._counts, self._error = 0, {}, None
 

@@ -5,6 +5,7 @@ Source   one input as it was found: key (its identity), where it lies, size and 
 Piece    a source, or a range of it
 Item     pieces that are done together, by one process, into one part file
 Failure  why a piece has no result
+Joint    what a piece saw at its ends, where pieces are cut on trust
 Outcome  how one piece ended, and which rows of its file are its own
 """
 
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 OUTCOMES = ("done", "empty", "failed")
 
 _FAILURES_REPORTED = 5
+_BEYOND = 1 << 62
 
 Identity = tuple[str, int, int]
 """Key, size, version of a source."""
@@ -70,13 +72,39 @@ class Piece(NamedTuple):
     total: int = 1
 
     @property
+    def is_whole(self) -> bool:
+        """Whether it is all of its source, in whatever unit."""
+        return self.start == 0 and self.stop == self.total
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Start and stop; those of a whole reach over any others, whatever their unit."""
+        return (0, _BEYOND) if self.is_whole else (self.start, self.stop)
+
+    @property
     def weight(self) -> int:
         """Its share of the source's bytes; at least 1, so that empty files count as work too."""
         return max(1, self.source.size * (self.stop - self.start) // self.total)
 
     def __str__(self) -> str:
-        whole = self.start == 0 and self.stop == self.total
-        return self.source.key if whole else f"{self.source.key}[{self.start}:{self.stop}]"
+        return self.source.key if self.is_whole else f"{self.source.key}[{self.start}:{self.stop}]"
+
+
+class Joint(NamedTuple):
+    """What a piece of a source that was cut on trust saw at its ends; see joints.py.
+
+    Attributes:
+        first: must equal `after` of the nearest piece before it that has one, unless either is None.
+        after: LAST_END if nothing may follow. A piece without both holds nothing, and has no say.
+        broken: why the piece cannot be used; None if it can.
+    """
+
+    first: str | None
+    after: str | None
+    broken: str | None = None
+
+
+LAST_END = "end"
 
 
 class Failure(NamedTuple):
@@ -131,6 +159,7 @@ class Outcome:
         rows: how many rows it has in its file; the rows of a file lie in the order of its outcomes.
         counts: what the job counts ("frames", "detections").
         error: for a failed one, the first reason, as a sentence.
+        joint: where the source was cut on trust, what the piece saw at its ends.
     """
 
     piece: Piece
@@ -138,6 +167,7 @@ class Outcome:
     rows: int
     counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
     error: str | None = None
+    joint: Joint | None = None
 
     def __post_init__(self) -> None:
         if self.status not in OUTCOMES:
@@ -146,19 +176,22 @@ class Outcome:
     def to_json(self) -> list[Any]:
         """A short list for files; see `from_json`."""
         source, *span = self.piece
-        return [*source.identity, source.kind, *span, self.status, self.rows, dict(self.counts), self.error]
+        fields = [*source.identity, source.kind, *span, self.status, self.rows, dict(self.counts), self.error]
+        return [*fields, list(self.joint)] if self.joint else fields
 
     @classmethod
     def from_json(cls, fields: list[Any]) -> "Outcome":
         """The reverse of `to_json`."""
-        key, size, version, kind, start, stop, total, status, rows, counts, error = fields
-        return cls(Piece(Source(key, "", kind, size, version), start, stop, total), status, rows, counts, error)
+        key, size, version, kind, start, stop, total, status, rows, counts, error, *joint = fields
+        piece = Piece(Source(key, "", kind, size, version), start, stop, total)
+        return cls(piece, status, rows, counts, error, Joint(*joint[0]) if joint else None)
 
 
 @dataclasses.dataclass(frozen=True)
 class ItemReport:
     """What became of one item, for progress and counters; the truth lies in the item's part file.
 
+    `statuses` counts inputs: one that was cut into pieces where its last piece is, and where one fails.
     `failures` are its first failed inputs with the reasons, `worker` is host and process.
     """
 
@@ -180,7 +213,7 @@ def report_on(
     counts: dict[str, int] = {}
     failures: list[tuple[str, str]] = []
     for outcome in outcomes:
-        statuses[outcome.status] += 1
+        statuses[outcome.status] += outcome.piece.stop == outcome.piece.total or outcome.status == "failed"
         add_counts(counts, outcome.counts)
         if outcome.status == "failed" and len(failures) < _FAILURES_REPORTED:
             failures.append((str(outcome.piece), outcome.error or ""))

@@ -109,13 +109,14 @@ class Job(Protocol):
     def failed_rows(self, piece: Piece, failure: Failure) -> pa.Table:
         """The row or rows that say that a piece has no result."""
 
-    def publish(self, output: str, former: Mapping[str, Any]) -> Mapping[str, Any]:
+    def publish(self, output: str, former: Mapping[str, Any], files: Sequence[str]) -> Mapping[str, Any]:
         """Put what items made beside their rows into place; called when all is done, before the manifest is written.
 
         Called at the end of every run, also of one that had nothing to do, and again after a kill.
 
         Args:
             former: the details of the manifest there is; empty if there is none.
+            files: the names of the data files in the output that will make up the dataset.
 
         Returns:
             The details of the manifest to come: JSON values.

@@ -26,6 +26,7 @@ def locked(output: str) -> Iterator[None]:
         yield
         return
     folder = storage.local_path(output)
+    is_new = not os.path.isdir(folder)
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
@@ -41,6 +42,9 @@ def locked(output: str) -> Iterator[None]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         os.close(descriptor)
+        if is_new:  # what was refused while planning leaves no empty folder
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
 
 
 def _lock(path: str, output: str) -> int:

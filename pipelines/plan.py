@@ -1,7 +1,7 @@
 """The plan: what was asked, less what the output already covers, grouped into items of work."""
 
 import collections
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ from od_core import storage
 from pipelines.dataset import Dataset
 from pipelines.items import Ask, Identity, Item, Outcome, Piece, Source
 from pipelines.job import Job
+from pipelines.joints import counts_for, misfits
 from pipelines.parts import read_footer
 from pipelines.sources import no_preparation
 
@@ -47,8 +48,12 @@ def make_plan(job: Job, ask: Ask) -> Plan:
         UsageError: see `Job.find`.
     """
     found = job.find(ask)
-    covered = covered_spans(job, ask)
-    asked = (piece for source in found.sources for piece in job.cut(source))
+    covered, unfit = covered_spans(job, ask)
+    asked = (
+        piece
+        for source in found.sources
+        for piece in ([Piece(source)] if source.identity in unfit else job.cut(source))
+    )
 
     def left(pieces: Iterable[Piece]) -> list[Piece]:
         return [rest for piece in pieces for rest in uncovered(piece, covered.get(piece.source.identity, []))]
@@ -63,9 +68,35 @@ def make_plan(job: Job, ask: Ask) -> Plan:
     return Plan(found.sources, pieces, items, found.ignored, found.prepare)
 
 
-def covered_spans(job: Job, ask: Ask) -> dict[Identity, Spans]:
-    """Which spans of which inputs the output already holds, in parts or in data files."""
+class Coverage(NamedTuple):
+    """What an output already holds, in parts or in data files.
+
+    Attributes:
+        spans: of each input, what is done of it.
+        unfit: inputs whose pieces do not fit together (see joints.py): what was done of them in pieces is not counted.
+    """
+
+    spans: Mapping[Identity, Spans]
+    unfit: Collection[Identity]
+
+
+def covered_spans(job: Job, ask: Ask) -> Coverage:
+    """Which spans of which inputs the output already holds."""
     spans: dict[Identity, Spans] = collections.defaultdict(list)
+    cut: list[Outcome] = []
+    for outcome in _outcomes(job, ask):
+        if outcome.joint is None and outcome.piece.is_whole:
+            spans[outcome.piece.source.identity].append(outcome.piece.span)
+        else:
+            cut.append(outcome)
+    unfit = misfits(cut)
+    for outcome in cut:
+        if counts_for(outcome, unfit):
+            spans[outcome.piece.source.identity].append(outcome.piece.span)
+    return Coverage(spans, unfit.keys())
+
+
+def _outcomes(job: Job, ask: Ask) -> Iterator[Outcome]:
     dataset = Dataset(ask.output)
     manifest = dataset.manifest()
     finished: Iterable[Outcome] = ()
@@ -74,16 +105,9 @@ def covered_spans(job: Job, ask: Ask) -> dict[Identity, Spans]:
         finished = (outcome for footer in footers if footer for outcome in footer[1])
     for outcome in finished:
         if not (ask.retry_failed and outcome.status == "failed"):
-            _add(spans, outcome)
+            yield outcome
     for part in dataset.parts_of(job):
-        for outcome in part.outcomes:
-            _add(spans, outcome)
-    return spans
-
-
-def _add(spans: dict[Identity, Spans], outcome: Outcome) -> None:
-    source, start, stop, _ = outcome.piece
-    spans[source.identity].append((start, stop))
+        yield from part.outcomes
 
 
 def uncovered(piece: Piece, spans: Spans) -> Iterator[Piece]:

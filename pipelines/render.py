@@ -8,24 +8,35 @@ items; `publish` removes those of inputs that are no longer in the detections.
 
 import dataclasses
 import importlib.metadata
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from od_core import storage
-from od_core.schemas import ERROR, FrameError
+from od_core.schemas import FrameError
+from od_core.score_limits import ScoreLimits
 from pipelines.dataset import Dataset
 from pipelines.grouping import ItemLimit, by_limits
-from pipelines.items import Ask, Failure, Identity, Item, Outcome, Piece, Source
+from pipelines.items import Ask, Failure, Item, Piece, Source
 from pipelines.job import Spread, Worker
-from pipelines.parts import read_footer
 from pipelines.plan import read_inventory
+from pipelines.render_classes import ids_of
+from pipelines.render_rendered import RENDERED, RenderedRow, rendered_table
 from pipelines.render_sources import check_inputs, find_inputs, is_compressed
 from pipelines.sources import Found
 
 LAYOUTS = ("overlay", "side_by_side")
+
+COLOUR_BY = ("class", "verdict")
+
+UNSAMPLED = ("hold", "skip", "plain")
+"""Frames of which there is no row: with what was found in the frame before, not at all, without detections."""
+
+ONLY = ("all", "detections", "errors")
+"""What is rendered: everything; that in which something is shown; that with a wrong detection or a missed object."""
 
 _DRAWING = "1"
 """How pictures look and are compressed; another number for every change that people would see."""
@@ -38,66 +49,6 @@ _ITEM_LIMITS = {
 }
 _VERSIONS_OF = ("boxbeam", "numpy", "pillow", "opencv-python-headless", "av", "pyarrow", "apache-beam")
 
-RENDERED = pa.schema(
-    [
-        pa.field("key", pa.string(), nullable=False),
-        pa.field("source", pa.string(), nullable=False),
-        pa.field("kind", pa.string(), nullable=False),
-        pa.field("record_index", pa.int64()),
-        pa.field("frames", pa.int64(), nullable=False),
-        pa.field("width", pa.int32()),
-        pa.field("height", pa.int32()),
-        pa.field("detections", pa.int64(), nullable=False),
-        pa.field("objects", pa.int64()),
-        pa.field("file", pa.string()),
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("error", ERROR),
-    ]
-)
-"""One row per rendered file, or per input that could not be rendered."""
-
-
-class RenderedRow(NamedTuple):
-    """One row of `RENDERED`.
-
-    Attributes:
-        key, source, kind, record_index: as in the detections.
-        frames: of the video; 1 for a picture, 0 if it failed.
-        width, height: of the rendered file in pixels; None if it failed.
-        detections: how many boxes were drawn, in all frames together.
-        objects: how many annotated objects were drawn; None where there is no ground truth for it.
-        file: the rendered file, relative to the output folder.
-        error: why there is none.
-    """
-
-    key: str
-    source: str
-    kind: str
-    record_index: int | None = None
-    frames: int = 0
-    width: int | None = None
-    height: int | None = None
-    detections: int = 0
-    objects: int | None = None
-    file: str | None = None
-    error: FrameError | None = None
-
-    @property
-    def status(self) -> str:
-        """done, or failed where there is an error."""
-        return "failed" if self.error else "done"
-
-
-def rendered_table(rows: Sequence[RenderedRow]) -> pa.Table:
-    """Rows as a table of schema `RENDERED`."""
-    columns = {
-        field.name: pa.array([getattr(row, field.name) for row in rows], field.type)
-        for field in RENDERED
-        if field.name != "error"
-    }
-    columns["error"] = pa.array([row.error and row.error._asdict() for row in rows], ERROR)
-    return pa.table(columns, RENDERED)
-
 
 @dataclasses.dataclass(frozen=True)
 class RenderJob:
@@ -105,14 +56,40 @@ class RenderJob:
 
     Attributes:
         layout: one of `LAYOUTS`.
-        min_score: detections below are not drawn.
+        colour_by: one of `COLOUR_BY`.
+        crops: write every detection as a picture of its own, and nothing else.
+        crop_margin: how much around a detection, as a share of its height and width on every side.
+        boxes: draw boxes and captions; else only what is blurred tells pictures from originals.
+        blur: names or ids of classes that are made unrecognisable.
+        min_score: detections below are not drawn, blurred or cut out.
+        class_scores: the same for some classes: their names or ids, and the score.
+        only: one of `ONLY`: which pictures, and which frames of videos, are rendered.
+        iou: the overlap by which a detection finds an object; see `verdicts_of`.
+        sample: how many pictures and videos are rendered, chosen by their keys; None: all.
+        seed: of the sample.
+        max_side: the most pixels in width or height of what is drawn on; None: those of the original.
+        unsampled: one of `UNSAMPLED`.
+        audio: whether videos keep their sound.
         crf: quality of videos: libx264's constant rate factor.
         originals: folder in which the originals lie by their keys; None: where the detections say.
         ground_truth: what `open_all_ground_truth` takes; empty: only detections are drawn.
     """
 
     layout: str = "overlay"
+    colour_by: str = "class"
+    crops: bool = False
+    crop_margin: float = 0.0
+    boxes: bool = True
+    blur: tuple[str, ...] = ()
     min_score: float = 0.5
+    class_scores: tuple[tuple[str, float], ...] = ()
+    only: str = "all"
+    iou: float = 0.5
+    sample: int | None = None
+    seed: int = 0
+    max_side: int | None = None
+    unsampled: str = "hold"
+    audio: bool = True
     crf: int = 20
     originals: str | None = None
     ground_truth: tuple[str, ...] = ()
@@ -120,19 +97,51 @@ class RenderJob:
     name = "render"
     table = "rendered"
     schema = RENDERED
-    schema_version = "boxbeam.rendered/1"
+    schema_version = "boxbeam.rendered/2"
     whole_items = False
 
     @property
     def options(self) -> Mapping[str, str]:
-        """What changes the pictures. Which annotations an input has belongs to its identity, as the original does."""
+        """What changes the pictures. Which annotations an input has belongs to its identity, as the original does.
+
+        Options that came later are left out where they change nothing, so that older outputs can be continued.
+        """
+        scores = [f"{self.min_score:g}", *(f"{name}={score:g}" for name, score in sorted(self.class_scores))]
+        later = {
+            "--colour_by": self.colour_by if self.colour_by != "class" else None,
+            "--crops": f"with a margin of {self.crop_margin:g}" if self.crops else None,
+            "--boxes": None if self.boxes else "off",
+            "--blur": ", ".join(sorted(self.blur)) or None,
+            "--only": self.only if self.only != "all" else None,
+            "--iou": f"{self.iou:g}" if self.needs_verdicts else None,
+            "--sample": f"{self.sample} of seed {self.seed}" if self.sample is not None else None,
+            "--unsampled": self.unsampled if self.unsampled != "hold" else None,
+            "--audio": None if self.audio else "off",
+            "--max_side": str(self.max_side) if self.max_side is not None else None,
+        }
         return {
             "--layout": self.layout,
-            "--min_score": f"{self.min_score:g}",
+            "--min_score": ",".join(scores),
             "--crf": str(self.crf),
             "--ground_truth": "given" if self.ground_truth else "none",
             "drawing": _DRAWING,
+            **{name: text for name, text in later.items() if text is not None},
         }
+
+    @property
+    def needs_verdicts(self) -> bool:
+        """Whether detections are compared with the ground truth."""
+        return self.only == "errors" or self.colour_by == "verdict"
+
+    @property
+    def named_classes(self) -> list[tuple[str, str]]:
+        """Every class that an option names: (option, class)."""
+        return [*(("--min_score", name) for name, _ in self.class_scores), *(("--blur", name) for name in self.blur)]
+
+    def score_limits(self, labels: Mapping[int, str]) -> ScoreLimits:
+        """Which detections are shown, for classes of these names."""
+        limits = {class_id: score for name, score in self.class_scores for class_id in ids_of(name, labels)}
+        return ScoreLimits(self.min_score, limits)
 
     @property
     def provenance(self) -> Mapping[str, object]:
@@ -142,11 +151,11 @@ class RenderJob:
 
     def check(self, ask: Ask) -> None:
         """See Job."""
-        check_inputs(ask, self.originals, self.ground_truth)
+        check_inputs(ask, self)
 
     def find(self, ask: Ask) -> Found:
         """See Job."""
-        return find_inputs(ask, self.originals, self.ground_truth)
+        return find_inputs(ask, self)
 
     def cut(self, source: Source) -> Sequence[Piece]:
         """Record files are cut on a grid of bytes: a piece is the records that begin in its range."""
@@ -174,32 +183,38 @@ class RenderJob:
         source, error = piece.source, FrameError(failure.stage, failure.type, failure.message)
         return rendered_table([RenderedRow(source.key, storage.printable(source.uri), source.kind, error=error)])
 
-    def publish(self, output: str, former: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Remove the files of inputs that are no longer in the detections: those that rows of ours name."""
+    def publish(self, output: str, former: Mapping[str, Any], files: Sequence[str]) -> Mapping[str, Any]:
+        """Remove the files that rows of ours name, but no row that stays: their inputs are gone, or not chosen now."""
         dataset = Dataset(output)
-        wanted = set(read_inventory(dataset))
-        names = [name for name in storage.names_in(output) if name.startswith(f"{self.table}-")]
-        paths = [storage.join(output, name) for name in names if name.endswith(".parquet")]
-        footers = {path: read_footer(path) for path in [*paths, *dataset.part_paths()]}
-        outcomes = {path: footer[1] for path, footer in footers.items() if footer is not None}
-        if any(outcome.piece.source.identity not in wanted for ended in outcomes.values() for outcome in ended):
-            storage.remove([storage.join(output, name) for name in _no_longer_named(outcomes, wanted)])
+        prefix = f"{self.table}-"
+        others = [
+            storage.join(output, name)
+            for name in storage.names_in(output)
+            if name.startswith(prefix) and name.endswith(".parquet") and name not in files
+        ]
+        if others or self._has_other_parts(dataset):
+            dropped = _files_named_in([*others, *dataset.part_paths()])
+            kept = _files_named_in([storage.join(output, name) for name in files])
+            storage.remove([storage.join(output, name) for name in sorted(dropped - kept)])
         return {}
 
+    def _has_other_parts(self, dataset: Dataset) -> bool:
+        """Whether parts of former runs, of inputs that were other ones then, or of other options, lie there."""
+        wanted = set(read_inventory(dataset))
+        parts = list(dataset.parts_of(self))
+        return len(parts) < len(dataset.part_paths()) or any(
+            outcome.piece.source.identity not in wanted for part in parts for outcome in part.outcomes
+        )
 
-def _no_longer_named(outcomes: Mapping[str, Sequence[Outcome]], wanted: Container[Identity]) -> list[str]:
-    """The files that only rows of inputs that are not wanted name; `outcomes` by row file."""
-    kept: set[str | None] = {None}  # failed rows name no file
-    dropped: set[str | None] = set()
-    for path, ended in outcomes.items():
-        with storage.open_input(path) as file:
-            names = pq.read_table(file, columns=["file"]).column(0).to_pylist()
-        first = 0
-        for outcome in ended:
-            is_wanted = outcome.piece.source.identity in wanted
-            (kept if is_wanted else dropped).update(names[first : first + outcome.rows])
-            first += outcome.rows
-    return sorted(name for name in dropped - kept if name is not None)
+
+def _files_named_in(paths: Iterable[str]) -> set[str]:
+    """The rendered files that rows of these files name."""
+    names: set[str] = set()
+    for path in paths:
+        with storage.open_input(path) as file, pq.ParquetFile(file) as parquet:
+            if "file" in parquet.schema_arrow.names:  # parts of another job, which --overwrite replaces, name none
+                names.update(pc.unique(parquet.read(["file"]).column(0).drop_null()).to_pylist())
+    return names
 
 
 def _version(package: str) -> str | None:

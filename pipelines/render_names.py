@@ -4,6 +4,7 @@ import hashlib
 import posixpath
 import re
 
+from od_core.file_names import as_name
 from od_core.images import IMAGE_EXTENSIONS
 from od_core.video import VIDEO_EXTENSIONS
 
@@ -11,11 +12,8 @@ JPEG_EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 PNG_EXTENSIONS = frozenset({".png"})
 MP4_EXTENSIONS = frozenset({".mp4"})
 
-# What file systems take as one name, in bytes.
-_LONGEST_NAME = 255
 _LONGEST_RECORD_KEY = 120
-_DIGEST_DIGITS = 12
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_LONGEST_LABEL = 120
 _NOT_IN_NAMES = re.compile(r"[^\w.,+=@() -]")
 _ENGINE_FOLDER = "_work"
 
@@ -35,13 +33,36 @@ def file_of(key: str, kind: str) -> str:
     first, *rest = name.split("/")
     if first.lower() == _ENGINE_FOLDER:  # emptied at the end of every run
         first = f"_{first}"
-    return "/".join(_as_name(part) for part in (first, *rest))
+    return "/".join(as_name(part) for part in (first, *rest))
 
 
 def file_of_record(folder: str, record_index: int, key: str) -> str:
     """The picture of one record: its number in the file, by which names differ whatever the keys are, and its key."""
     cleaned = _NOT_IN_NAMES.sub("_", key.removesuffix(".jpg")).encode()[:_LONGEST_RECORD_KEY].decode(errors="ignore")
     return f"{folder}/{record_index:06d}-{cleaned}.jpg"
+
+
+def file_of_crop(label: str, picture: str, number: int, frame_index: int | None) -> str:
+    """A detection that is cut out: in a folder of its class, under the name of its picture.
+
+    Args:
+        label: the name of its class.
+        picture: as `file_of` or `file_of_record` gives it.
+        number: of the detection in its image or frame.
+        frame_index: of a frame of a video; None for images and records.
+    """
+    stem = picture if frame_index is None else f"{picture}/{frame_index:06d}"
+    parts = f"{stem}-{number:02d}.jpg".split("/")
+    return "/".join((_class_folder(label), *map(as_name, parts)))
+
+
+def _class_folder(label: str) -> str:
+    """A folder for a class; where its name cannot be that of a folder of ours, a few digits tell it from others."""
+    cleaned = _NOT_IN_NAMES.sub("_", label).encode()[:_LONGEST_LABEL].decode(errors="ignore")
+    is_ours = cleaned.lower() == _ENGINE_FOLDER or _extension(cleaned) in (".json", ".parquet")
+    if cleaned == label and not cleaned.startswith(".") and cleaned.strip() == cleaned and not is_ours:
+        return cleaned
+    return f"{cleaned.lstrip('.').strip()}~{hashlib.sha256(label.encode(errors='surrogatepass')).hexdigest()[:6]}"
 
 
 def _with_ending(key: str, fitting: frozenset[str], ending: str, others: frozenset[str]) -> str:
@@ -56,15 +77,3 @@ def _with_ending(key: str, fitting: frozenset[str], ending: str, others: frozens
 
 def _extension(name: str) -> str:
     return posixpath.splitext(name)[1].lower()
-
-
-def _as_name(part: str) -> str:
-    """A name that stays in its folder and that a file system takes."""
-    part = "_" if part in ("", ".", "..") else _CONTROL.sub("_", part)
-    encoded = part.encode()
-    if len(encoded) <= _LONGEST_NAME:
-        return part
-    extension = posixpath.splitext(part)[1]
-    end = f"~{hashlib.sha256(encoded).hexdigest()[:_DIGEST_DIGITS]}"
-    end += extension if len(extension.encode()) <= 16 else ""
-    return encoded[: _LONGEST_NAME - len(end.encode())].decode(errors="ignore") + end

@@ -1,7 +1,7 @@
 """The originals of a rendering: their pixels, decoded in a thread, or why there are none."""
 
 import contextlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -25,17 +25,23 @@ _IMAGES_AHEAD = 3
 
 
 class RecordPicture(NamedTuple):
-    """A record of the original: its number and key, its image or why there is none, and its bytes."""
+    """A record of the original: its number and key, its image or why there is none, and its bytes.
+
+    `image` is None for one that is not wanted.
+    """
 
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     key: str
-    image: ImageArray | InputError
+    image: ImageArray | InputError | None
     weight: int
 
 
-def _decoded(record: RecordImage) -> RecordPicture:
-    image: ImageArray | InputError
-    if record.encoded is None:
+def _decoded(asked: tuple[RecordImage, bool]) -> RecordPicture:
+    record, is_wanted = asked
+    image: ImageArray | InputError | None = None
+    if not is_wanted:
+        pass
+    elif record.encoded is None:
         image = RecordError(record.row.error.message if record.row.error else "the record has no image")
     else:
         try:
@@ -70,10 +76,14 @@ class Originals:
 
         return ordered_map(decoded, pieces, self._decoder, _IMAGES_AHEAD)
 
-    def records(self, piece: Piece) -> Iterator[RecordPicture]:
-        """The records that begin in a piece of a file, in order."""
+    def records(self, piece: Piece, is_wanted: Callable[[RecordImage], bool]) -> Iterator[RecordPicture]:
+        """The records that begin in a piece of a file, in order; `is_wanted` is asked of each, some records ahead.
+
+        Those that are not wanted come without an image.
+        """
         with self._opening(piece), storage.open_input(piece.source.uri) as file:
-            yield from ordered_map(_decoded, record_images(piece, file), self._decoder, _IMAGES_AHEAD)
+            asked = ((record, is_wanted(record)) for record in record_images(piece, file))
+            yield from ordered_map(_decoded, asked, self._decoder, _IMAGES_AHEAD)
 
     def frames(self, path: str) -> Generator[VideoFrame, None, None]:
         """The frames of a local video; what is damaged between them, the detections tell."""

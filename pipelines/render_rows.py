@@ -10,12 +10,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from od_core import storage
 from od_core.detections import Detections
-from od_core.errors import StorageError
+from od_core.errors import InputError, StorageError
 from od_core.schemas import FrameError, detections_of
 from pipelines.dataset import Dataset
 from pipelines.parts import PROVENANCE, RowFile
@@ -57,6 +59,20 @@ class DetectionRow(NamedTuple):
     height: int | None
     error: FrameError | None
     detections: Detections | None
+
+    def refuse_other_size(self, image: npt.NDArray[np.uint8]) -> None:
+        """Refuse an image (H, W, 3) of another size than the one that was looked at.
+
+        Raises:
+            InputError: says both.
+        """
+        height, width = image.shape[:2]
+        if self.width is not None and (width, height) != (self.width, self.height):
+            raise InputError(
+                f"the original has {width} x {height} pixels, the detections were made from"
+                f" {self.width} x {self.height}: it is another picture; infer again, or give the folder of the right"
+                " ones with --originals"
+            )
 
 
 def write_spans(output: str, spans: Iterable[tuple[str, RowSpan]]) -> None:

@@ -2,15 +2,12 @@
 
 import dataclasses
 import hashlib
-import itertools
 import json
-import os
-import posixpath
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,10 +22,21 @@ from od_core.storage import FileInfo
 from pipelines.dataset import MANIFEST, Dataset, Manifest
 from pipelines.items import Ask, Outcome, Source
 from pipelines.parts import OPTIONS, read_footer
+from pipelines.render_classes import refuse_unknown
 from pipelines.render_names import file_of
 from pipelines.render_rows import RowSpan, write_spans
+from pipelines.render_sample import Sample
+from pipelines.render_targets import (
+    refuse_equal_names,
+    refuse_foreign_files,
+    refuse_full_output,
+    refuse_output_in_detections,
+)
 from pipelines.render_truth import TruthOfDetections
 from pipelines.sources import Found
+
+if TYPE_CHECKING:
+    from pipelines.render import RenderJob
 
 _ROWS_AT_ONCE = 1 << 16
 _REMOTE_LOOKS = 32
@@ -65,27 +73,31 @@ class _Input:
     frame_keys: list[str] = dataclasses.field(default_factory=list)
 
 
-def check_inputs(ask: Ask, originals: str | None, ground_truth: Sequence[str]) -> None:
+def check_inputs(ask: Ask, job: "RenderJob") -> None:
     """Refuse what can be seen at once.
 
     Raises:
-        UsageError: not a finished detections dataset; an output in it; a folder or file that is not there.
+        UsageError: not a finished detections dataset; an output in it; a folder or file that is not there; a class that
+            the detections do not have.
     """
-    _open_detections(ask.inputs[0])
-    _refuse_output_in(ask)
+    detections = _open_detections(ask.inputs[0])
+    refuse_output_in_detections(ask)
+    for option, name in job.named_classes:
+        refuse_unknown(option, name, detections.labels)
+    originals = job.originals
     if originals is not None and not storage.is_folder(originals):
         raise (
             no_such_path(originals)
             if storage.stat(originals) is None
             else UsageError(f"{originals}: a file; --originals is the folder in which the originals lie")
         )
-    for path in ground_truth:
+    for path in job.ground_truth:
         if storage.stat(path) is None and not storage.is_folder(path):
             raise no_such_path(path)
 
 
-def find_inputs(ask: Ask, originals: str | None, ground_truth: Sequence[str]) -> Found:
-    """Every input of the detections, sorted by key; see Job.find.
+def find_inputs(ask: Ask, job: "RenderJob") -> Found:
+    """Every input of the detections that is in the sample, sorted by key; see Job.find.
 
     A source's version tells of its original, its rows and its annotations: if one of them changes, it is rendered anew.
 
@@ -93,24 +105,43 @@ def find_inputs(ask: Ask, originals: str | None, ground_truth: Sequence[str]) ->
         UsageError: as `check_inputs`; no original is there; ground truth of other images; pictures that would replace
             files of somebody else, or each other.
     """
-    check_inputs(ask, originals, ground_truth)
+    check_inputs(ask, job)
     detections = _open_detections(ask.inputs[0])
-    inputs = _read_inputs(detections, with_keys=bool(ground_truth))
-    _refuse_equal_files(inputs)
-    places = _find_originals(inputs, originals)
-    _refuse_foreign_files(ask.output, inputs, places)
+    inputs = _read_inputs(detections, with_keys=bool(job.ground_truth or job.sample))
+    names = [file_of(one.key, one.kind) for one in inputs]
+    refuse_equal_names(names, [one.key for one in inputs])
+    keys = {key for one in inputs for key in one.frame_keys}
+    sample = None
+    if job.sample is not None:
+        sample = Sample.of((key for one in inputs for key in one.frame_keys), job.sample, job.seed)
+        inputs = _sampled(inputs, sample)
+    places = _find_originals(inputs, job.originals)
+    if job.crops:
+        refuse_full_output(ask.output)
+    else:
+        names = [file_of(one.key, one.kind) for one in inputs]
+        refuse_foreign_files(ask.output, dict(zip(names, (info.path for info in places), strict=True)))
     truth = None
-    if ground_truth:
-        keys = {key for one in inputs for key in one.frame_keys}
-        truth = TruthOfDetections(open_all_ground_truth(ground_truth), detections.labels, keys)
-    sources = [_source(one, info, truth) for one, info in zip(inputs, places, strict=True)]
+    if job.ground_truth:
+        truth = TruthOfDetections(open_all_ground_truth(job.ground_truth), detections.labels, keys)
+    is_judged = job.needs_verdicts
+    sources = [_source(one, info, truth, sample, is_judged) for one, info in zip(inputs, places, strict=True)]
 
     def prepare(output: str) -> None:
         write_spans(output, ((one.key, span) for one in inputs for span, _ in one.spans))
         if truth is not None:
             truth.write(output)
+        if sample is not None:
+            sample.write(output)
 
     return Found(sources, {}, prepare)
+
+
+def _sampled(inputs: Iterable[_Input], sample: Sample) -> list[_Input]:
+    """The inputs of which something is in the sample; of records, the keys of those that are."""
+    for one in inputs:
+        one.frame_keys = [key for key in one.frame_keys if sample.takes(key)]
+    return [one for one in inputs if one.frame_keys]
 
 
 def is_compressed(source: Source) -> bool:
@@ -155,16 +186,6 @@ def _open_detections(path: str) -> _Detections:
 
 def _damaged(path: str) -> UsageError:
     return UsageError(f"{path}: a file of the detections is gone or damaged; repeat the boxbeam infer that made it")
-
-
-def _refuse_output_in(ask: Ask) -> None:
-    detections, output = _real(ask.inputs[0]), _real(ask.output)
-    if f"{output}/".startswith(f"{detections}/"):
-        raise UsageError(f"{ask.output}: lies in the detections, which are not to be changed; choose another --output")
-
-
-def _real(path: str) -> str:
-    return path.rstrip("/") if storage.is_remote(path) else os.path.realpath(storage.local_path(path))
 
 
 def _read_inputs(detections: _Detections, *, with_keys: bool) -> list[_Input]:
@@ -265,59 +286,14 @@ def _unescaped(match: re.Match[str]) -> str:
     return bytes([int(match[1], 16)]).decode("utf-8", "surrogateescape")
 
 
-def _source(one: _Input, info: FileInfo, truth: TruthOfDetections | None) -> Source:
-    told = [info.mtime_ms, *(identity for _, identity in one.spans), truth and truth.digest(one.frame_keys)]
+def _source(
+    one: _Input, info: FileInfo, truth: TruthOfDetections | None, sample: Sample | None, is_judged: bool
+) -> Source:
+    told: list[object] = [info.mtime_ms, *(identity for _, identity in one.spans)]
+    told.append(truth and truth.digest(one.frame_keys))
+    if truth is not None and is_judged:
+        told.append(sorted(truth.known_classes))
+    if sample is not None:
+        told.append(one.frame_keys)
     digest = hashlib.sha256(json.dumps(told).encode()).digest()
     return Source(one.key, info.path, one.kind, max(0, info.size), int.from_bytes(digest[:8]) >> 1)
-
-
-def _refuse_equal_files(inputs: Sequence[_Input]) -> None:
-    """Two inputs under one name, or one as a folder of the other: odd keys of several --input folders can be so."""
-    owners: dict[str, str] = {}
-    for one in inputs:
-        other = owners.setdefault(file_of(one.key, one.kind), one.key)
-        if other != one.key:
-            raise _equal_files(one.key, other)
-    for file, key in owners.items():
-        folder = posixpath.dirname(file)
-        while folder:
-            if folder in owners:
-                raise _equal_files(key, owners[folder])
-            folder = posixpath.dirname(folder)
-
-
-def _equal_files(*keys: str) -> UsageError:
-    first, second = sorted(keys)
-    return UsageError(
-        f"the pictures of {first!r} and {second!r} would need one name; infer them into two outputs, and render those"
-    )
-
-
-def _refuse_foreign_files(output: str, inputs: Sequence[_Input], places: Sequence[FileInfo]) -> None:
-    """Pictures replace files of their names: never an original, and in a new output nothing at all."""
-    root = _real(output)
-    folders: dict[str, str] = {}
-    for one, info in zip(inputs, places, strict=True):
-        folder, name = posixpath.split(info.path)
-        if folder not in folders:
-            folders[folder] = _real(folder) if folder else ""
-        if f"{folders[folder]}/{name}" == f"{root}/{file_of(one.key, one.kind)}":
-            raise UsageError(
-                f"{output}: there lie the originals, such as {info.path}, which rendering would replace;"
-                " choose another --output"
-            )
-    dataset = Dataset(output)
-    if dataset.options_at_work() is not None or storage.stat(storage.join(output, MANIFEST)) is not None:
-        return
-    if not storage.is_folder(output):
-        return
-    files = {file_of(one.key, one.kind) for one in inputs}
-    prefix = output.rstrip("/") + "/"
-    for info in storage.walk(output):
-        name = info.path.removeprefix(prefix)
-        ancestors = itertools.accumulate(name.split("/"), posixpath.join)
-        if any(ancestor in files for ancestor in ancestors):
-            raise UsageError(
-                f"{output}: is not empty, and rendering would replace {name}, which it did not make; choose another"
-                " --output"
-            )

@@ -5,8 +5,10 @@ into the output's work folder, in the order in which the set gives them. Beside 
 detections use.
 """
 
+import functools
 import hashlib
 import itertools
+import json
 import shutil
 import tempfile
 import weakref
@@ -35,6 +37,7 @@ _PLACES = "ground_truth_places.parquet"
 _OBJECT_SCHEMA = pa.schema([GROUND_TRUTH.field("objects")])
 _PLACE_SCHEMA = pa.schema([("key", pa.string()), ("frame_index", pa.int64()), ("row", pa.int64())])
 _GROUP_ROWS = 10_000
+_KNOWN_CLASSES = b"known_classes"
 
 Indices = npt.NDArray[np.int64]
 
@@ -64,8 +67,9 @@ class TruthOfDetections:
         source_ids: dict[str, str | None] = {}
         row_codes: list[int] = []
         frames: list[int] = []
+        classes = _Classes(labels, truth.label_map)
         with pq.ParquetWriter(self._file, _OBJECT_SCHEMA, compression="zstd") as writer:
-            for rows in _in_groups(_usable_rows(truth, _Classes(labels, truth.label_map))):
+            for rows in _in_groups(_usable_rows(truth, classes)):
                 for row in rows:
                     source_ids[row.key] = source_ids.get(row.key) or row.source_id
                     row_codes.append(codes.setdefault(row.key, len(codes)))
@@ -80,6 +84,8 @@ class TruthOfDetections:
         if not matches.truth_of:
             raise _nothing_matches(sorted(found), sorted(codes), len(matches.ambiguous))
         self._rows = {key: spans[codes[meant]] for key, meant in matches.truth_of.items()}
+        self.known_classes = frozenset(classes.known)
+        """Ids of those classes of the detections that the ground truth has too."""
 
     def digest(self, keys: Iterable[str]) -> str:
         """What is annotated under these keys of detections, as a few digits."""
@@ -97,8 +103,9 @@ class TruthOfDetections:
         with storage.commit(storage.join(work, _OBJECTS)) as temporary, open(temporary, "wb") as file:
             self._file.seek(0)
             shutil.copyfileobj(self._file, file, 1 << 20)
+        schema = _PLACE_SCHEMA.with_metadata({_KNOWN_CLASSES: json.dumps(sorted(self.known_classes)).encode()})
         with storage.commit(storage.join(work, _PLACES)) as temporary:
-            with pq.ParquetWriter(temporary, _PLACE_SCHEMA, compression="zstd") as writer:
+            with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
                 for table in self._places():
                     writer.write_table(table, row_group_size=INDEX_GROUP_ROWS)
 
@@ -122,18 +129,28 @@ class _Classes:
     def __init__(self, labels: Mapping[int, str], annotated: LabelMap | None):
         self._labels = labels
         self._ids = {label: class_id for class_id, label in sorted(labels.items(), reverse=True)}
+        self._is_mapped = annotated is not None
+        self.known: set[int] = set()
+        """The detections' ids of the annotated classes: those of its label map, else those met so far."""
         for item in annotated.items if annotated else ():
             for name in (item.name, item.label):
                 if name in self._ids:
                     self._ids = {item.name: self._ids[name], item.label: self._ids[name]} | self._ids
+                    self.known.add(self._ids[name])
                     break
+            else:
+                if not labels:
+                    self.known.add(item.id)
 
     def ids(self, truth: GroundTruth) -> IntArray:
         """The detections' ids of the classes of these objects; -1 for a name that they lack."""
-        if truth.labels is None or not self._labels:
-            return truth.classes
-        pairs = zip(truth.classes.tolist(), truth.labels, strict=True)
-        return np.array([self._ids.get(name, -1) if name else class_id for class_id, name in pairs], np.int32)
+        ids = truth.classes
+        if truth.labels is not None and self._labels:
+            pairs = zip(truth.classes.tolist(), truth.labels, strict=True)
+            ids = np.array([self._ids.get(name, -1) if name else class_id for class_id, name in pairs], np.int32)
+        if not self._is_mapped:
+            self.known.update(ids[ids >= 0].tolist())
+        return ids
 
 
 def _usable_rows(truth: GroundTruthSet, classes: _Classes) -> Iterator[FrameRow]:
@@ -201,6 +218,12 @@ class TruthRows:
         self._objects = storage.join(work, _OBJECTS)
         self._file: RowFile | None = None
         self._places: dict[str, _Places] = {}
+
+    @functools.cached_property
+    def known_classes(self) -> frozenset[int]:
+        """As of `TruthOfDetections`."""
+        with storage.open_input(self._index) as file:
+            return frozenset(json.loads(pq.read_schema(file).metadata[_KNOWN_CLASSES]))
 
     def load(self, keys: Sequence[str]) -> None:
         """Look up these keys of detections; those before are forgotten."""

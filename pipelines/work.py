@@ -18,12 +18,12 @@ from types import FrameType
 from typing import Any
 
 from od_core import storage
-from od_core.errors import RunStoppedError
+from od_core.errors import RunStoppedError, StorageError
 from pipelines import executor, local_run
 from pipelines.dataset import Dataset, refuse_other_use
 from pipelines.engine import Engine, run_graph
 from pipelines.executor import Work
-from pipelines.finalize import Finished, finalize
+from pipelines.finalize import Finished, Unfit, finalize
 from pipelines.local_run import LocalRun, share_exceeded
 from pipelines.lock import locked
 from pipelines.observer import Observer
@@ -62,20 +62,38 @@ def run(work: Work, engine: Engine, observer: Observer, *, max_failed_ratio: flo
     work.job.check(work.ask)
     with locked(work.ask.output):
         started = time.monotonic()
-        planned = _execute(work, engine, observer, dataset, max_failed_ratio)
+        planned = _execute(work, engine, observer, dataset, max_failed_ratio, again=False)
         executed = time.monotonic()
         finished = finalize(work.job, work.ask)
+        if isinstance(finished, Unfit):
+            observer.incident(_again_words(finished))
+            _execute(work, engine, observer, dataset, max_failed_ratio, again=True)
+            executed = time.monotonic()
+            finished = finalize(work.job, work.ask)
+        if isinstance(finished, Unfit):
+            raise StorageError(f"{work.ask.output}: {_again_words(finished)}; repeat the command, it continues")
         seconds = {"run": executed - started, "finalize": time.monotonic() - executed}
     counts = finished.manifest.counts
     exceeded = share_exceeded(counts["failed"], counts["inputs"], max_failed_ratio)
     return RunResult(finished, planned, seconds, exceeded)
 
 
-def _execute(work: Work, engine: Engine, observer: Observer, dataset: Dataset, max_failed_ratio: float) -> int:
-    """Run every item that is still to be done; returns how many inputs that were (-1 where only workers know)."""
+def _again_words(unfit: Unfit) -> str:
+    name, reason = unfit.reasons[0]
+    more = f" and {len(unfit.reasons) - 1} more are" if len(unfit.reasons) > 1 else " is"
+    return f"{name}{more} to be done in one go, as pieces of it may not fit together: {reason.rstrip('.')}"
+
+
+def _execute(
+    work: Work, engine: Engine, observer: Observer, dataset: Dataset, max_failed_ratio: float, *, again: bool
+) -> int:
+    """Run every item that is still to be done; returns how many inputs that were (-1 where only workers know).
+
+    `again`: it is this run itself that has done something already.
+    """
     storage.remove_leftovers(dataset.path)
     storage.remove_leftovers(dataset.parts)
-    if work.ask.overwrite or work.ask.retry_failed:
+    if (work.ask.overwrite or work.ask.retry_failed) and not again:
         _forget_failures(dataset, work)
     finished_before = dataset.manifest() is not None and not work.ask.overwrite
     if not engine.is_local and not finished_before:

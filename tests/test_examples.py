@@ -58,3 +58,19 @@ def test_read_detections_counts_labels(place: pathlib.Path) -> None:
     printed = [line.split(maxsplit=1) for line in run("read_detections", place / "found")]
     assert {label for _, label in printed} <= {"sailboat", "ferry", "cargo ship", "tugboat", "buoy"}
     assert sum(int(count) for count, _ in printed) > 20
+
+
+def test_loop_over_detections_names_what_is_in_every_image(place: pathlib.Path) -> None:
+    printed = dict(line.split(": ") for line in run("loop_over_detections", place / "found"))
+    assert sorted(printed) == [f"JPEGImages/harbour_{number:03d}.jpg" for number in range(6)]
+    assert all("buoy" in labels for labels in printed.values())
+
+
+def test_read_records(place: pathlib.Path) -> None:
+    first, *objects, last = run("read_records", place / "records", "harbour_003.jpg")
+    header = read_header((place / "scene/JPEGImages/harbour_003.jpg").read_bytes())
+    assert first == f"val jpeg {header.width} {header.height}"
+    annotation = (place / "scene/Annotations/harbour_003.xml").read_text()
+    assert len(objects) == annotation.count("<object>") > 0
+    count = sum(path.read_text().count("<object>") for path in (place / "scene/Annotations").glob("*.xml"))
+    assert last == f"{2 * count} boxes in two epochs of 6 images"

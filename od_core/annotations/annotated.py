@@ -19,6 +19,14 @@ MAX_PIXEL = 2**31 - 1
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
+class Excerpt(NamedTuple):
+    """Where in its annotation file an object is written in full: byte offset, length, and CRC-32 of those bytes."""
+
+    offset: int
+    length: int
+    crc32: int
+
+
 class AnnotatedObject(NamedTuple):
     """One object as annotated.
 
@@ -31,6 +39,8 @@ class AnnotatedObject(NamedTuple):
         is_crowd, difficult, group_of, truncated: as annotated; False where it does not say.
         view: from which side it is seen (Pascal VOC's pose), None where it does not say.
         area: its own area in square pixels, None where it is not known.
+        excerpt: where its mask and keypoints are, if they were asked for.
+        features: what else the format says of every object, for records: (key below image/object/, value).
     """
 
     label: str
@@ -43,6 +53,25 @@ class AnnotatedObject(NamedTuple):
     truncated: bool = False
     view: str | None = None
     area: float | None = None
+    excerpt: Excerpt | None = None
+    features: tuple[tuple[str, int | float | str], ...] = ()
+
+
+class ImageLabel(NamedTuple):
+    """A class that an image as a whole has, as somebody said: confidence 1, or 0 where it was looked for in vain."""
+
+    label: str
+    confidence: float
+
+
+class AnnotationNote(NamedTuple):
+    """What a reader did on purpose, to one object or to an image, and a person may want to know.
+
+    kind: what it is counted by, see `pipelines.convert_remarks`; text: with the line, but without the file.
+    """
+
+    kind: str
+    text: str
 
 
 class AnnotatedImage(NamedTuple):
@@ -55,6 +84,10 @@ class AnnotatedImage(NamedTuple):
         source_id: what the data set calls the image (COCO: its id as text); "" where it has only the name.
         width, height: in pixels as annotated, 1 or more; None where the annotation does not say.
         objects: those that can be used.
+        split: the split that the data set has it in ("train"); None where it does not say.
+        normalised: `box_px` of the objects is in units of the upright image's height and width, not in pixels.
+        labels: its classes as a whole; empty where the format has none.
+        notes: what its reader did.
     """
 
     name: str
@@ -64,6 +97,20 @@ class AnnotatedImage(NamedTuple):
     width: int | None
     height: int | None
     objects: tuple[AnnotatedObject, ...]
+    split: str | None = None
+    normalised: bool = False
+    labels: tuple[ImageLabel, ...] = ()
+    notes: tuple[AnnotationNote, ...] = ()
+
+    def in_pixels(self, width: int, height: int) -> "AnnotatedImage":
+        """The same with boxes in pixels, if they are not; width and height: of the upright image."""
+        if not self.normalised:
+            return self
+        objects = []
+        for item in self.objects:
+            ymin, xmin, ymax, xmax = item.box_px
+            objects.append(item._replace(box_px=(ymin * height, xmin * width, ymax * height, xmax * width)))
+        return self._replace(objects=tuple(objects), width=width, height=height, normalised=False)
 
 
 class AnnotationFault(NamedTuple):
@@ -75,19 +122,28 @@ class AnnotationFault(NamedTuple):
         name: the image's name as in `AnnotatedImage`; None where it is not known, or is that of another image too.
         of_object: only an object (or a class) is lost: its image, if there is one, is given as well. False: a whole
             image is lost, and nothing else is given for it.
+        objects: how many objects are lost with it; None for one where it is of an object, else for none that are known.
+        split: as in `AnnotatedImage`, where a whole image is lost.
     """
 
     place: str
     message: str
     name: str | None
     of_object: bool = False
+    objects: int | None = None
+    split: str | None = None
+
+    @property
+    def lost_objects(self) -> int:
+        """How many objects are lost, as far as that is known."""
+        return int(self.of_object) if self.objects is None else self.objects
 
 
 class Annotations(Protocol):
     """A data set's annotations, read as a stream.
 
     Attributes:
-        format: "voc" or "coco".
+        format: one of `detect.FORMATS`.
         label_map: its classes and their ids; None where the format has names only.
         images_folder: where the images lie by the format's conventions; None where that is not known.
     """

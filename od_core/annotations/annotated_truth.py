@@ -1,12 +1,13 @@
 """Ground truth straight from annotation files."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import numpy.typing as npt
 import pyarrow as pa
 
 from od_core import boxes, storage
-from od_core.annotations.annotated import AnnotatedImage, AnnotationFault, Annotations
+from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject, AnnotationFault, Annotations
 from od_core.errors import AnnotationError, InputError
 from od_core.ground_truth import GroundTruth
 from od_core.images import read_header
@@ -21,8 +22,9 @@ _KEPT_FAULTS = 20
 class AnnotatedTruth:
     """A `GroundTruthSet` of annotation files.
 
-    Boxes are divided by the size that the annotation gives, else by that of the image's header, upright. Without a
-    label map of their own, class names are numbered from 1 in alphabetical order, for which the files are read twice.
+    Boxes in pixels are divided by the size that the annotation gives, else by that of the image's header, upright; for
+    boxes in units of the image no image is opened, and its row may have no size. Without a label map of their own,
+    class names are numbered from 1 in alphabetical order, for which the files are read twice.
     """
 
     def __init__(self, annotations: Annotations, images_folder: str | None = None):
@@ -82,13 +84,17 @@ class AnnotatedTruth:
 
     def _row(self, image: AnnotatedImage) -> FrameRow:
         row = self._blank(image.name)._replace(source_id=image.source_id or None)
+        if image.normalised:
+            objects = self._objects(image.objects, [item.box_px for item in image.objects])
+            return row._replace(width=image.width, height=image.height, objects=objects)
         try:
             width, height = self._size(image)
         except AnnotationError as error:
             if not image.objects:  # whatever its size, nothing is in it
                 return row._replace(width=image.width, height=image.height, objects=GroundTruth.empty())
             return row._replace(error=_error(str(error), image.place))
-        return row._replace(width=width, height=height, objects=self._objects(image, width, height))
+        normalised = boxes.to_normalised([item.box_px for item in image.objects], height, width)
+        return row._replace(width=width, height=height, objects=self._objects(image.objects, normalised))
 
     def _size(self, image: AnnotatedImage) -> tuple[int, int]:
         """Width and height in pixels."""
@@ -105,18 +111,19 @@ class AnnotatedTruth:
             ) from error
         return header.width, header.height
 
-    def _objects(self, image: AnnotatedImage, width: int, height: int) -> GroundTruth:
-        objects = image.objects
-        if not objects:
+    def _objects(self, objects: Sequence[AnnotatedObject], normalised: npt.ArrayLike) -> GroundTruth:
+        if not objects or self.label_map is None:
             return GroundTruth.empty()
         areas = [item.area for item in objects]
+        ids = [self._ids[item.label] for item in objects]
+        labels = self.label_map.labels
         return GroundTruth.of(
-            boxes.to_normalised([item.box_px for item in objects], height, width),
-            [self._ids[item.label] for item in objects],
+            normalised,
+            ids,
             is_crowd=[item.is_crowd for item in objects],
             difficult=[item.difficult for item in objects],
             group_of=[item.group_of for item in objects],
-            labels=[item.label for item in objects],
+            labels=[labels.get(class_id, item.label) for class_id, item in zip(ids, objects, strict=True)],
             area=None if areas.count(None) == len(areas) else [float("nan") if a is None else a for a in areas],
         )
 

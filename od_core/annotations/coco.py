@@ -5,7 +5,8 @@
                       "area": 1481.4, "iscrowd": 0}, ...],
      "categories": [{"id": 44, "name": "bottle"}, ...]}
 
-`area` and `iscrowd` can be absent; segmentations, keypoints and everything else is passed over. The file is read as a
+`area` and `iscrowd` can be absent; segmentations and keypoints stay in the file and are read from there where they are
+wanted (see `shapes`); everything else is passed over. The file is read as a
 stream: see `json_stream` and `coco_index`.
 
 Ids of categories become those of the label map, gaps included. Only 0 is the background there; so in a file that
@@ -18,6 +19,8 @@ import math
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from od_core import storage
 from od_core.annotations.annotated import (
@@ -41,6 +44,7 @@ class _Category(NamedTuple):
     id: int
     name: str
     parent: str
+    keypoints: tuple[str, ...]
 
 
 class CocoAnnotations:
@@ -48,9 +52,25 @@ class CocoAnnotations:
 
     format = "coco"
 
-    def __init__(self, path: str, index: CocoIndex, names: Mapping[int, str], faults: Sequence[AnnotationFault] = ()):
-        """`names`: of the file's own category ids; `faults`: entries of `categories` that cannot be used."""
-        self._path = path
+    def __init__(
+        self,
+        path: str,
+        index: CocoIndex,
+        names: Mapping[int, str],
+        faults: Sequence[AnnotationFault] = (),
+        keypoints: Mapping[str, Sequence[str]] | None = None,
+    ):
+        """Of what was read.
+
+        Args:
+            path: of the file.
+            index: its images and annotations.
+            names: of the file's own category ids.
+            faults: entries of `categories` that cannot be used.
+            keypoints: names of the keypoints of the classes that have any.
+        """
+        self.path = path
+        self.keypoints = keypoints or {}
         self._origin = posixpath.basename(storage.printable(path))
         self._index = index
         self._names = names
@@ -64,10 +84,15 @@ class CocoAnnotations:
         shift = int(self._names.get(0, BACKGROUND) != BACKGROUND)
         return LabelMap(tuple(LabelMapItem(id + shift, name) for id, name in self._names.items()))
 
+    @property
+    def category_ids(self) -> Mapping[str, int]:
+        """The file's own ids of its categories, by their names."""
+        return {name: id for id, name in self._names.items()}
+
     @functools.cached_property
     def images_folder(self) -> str | None:
         """The first of the usual places in which one of the first images is found; None if there is none."""
-        folder, file = posixpath.split(self._path)
+        folder, file = posixpath.split(self.path)
         folder = folder or "."
         split = posixpath.splitext(file)[0].rpartition("_")[2]
         around = (parent_folder(folder), folder)
@@ -89,7 +114,7 @@ class CocoAnnotations:
                 continue
             place = f"{self._origin}: image {entry.id}"
             objects, faults = self._objects(number, entry.name)
-            yield AnnotatedImage(entry.name, self._path, place, entry.id, entry.width, entry.height, objects)
+            yield AnnotatedImage(entry.name, self.path, place, entry.id, entry.width, entry.height, objects)
             yield from faults
             yield from self._index.object_faults(number)
         for object_place, image_id in self._index.orphans():
@@ -101,23 +126,30 @@ class CocoAnnotations:
         rows = self._index.rows(number)
         objects = []
         faults = []
-        for place, category_id, box, area, is_crowd in zip(*(_plain(column) for column in rows), strict=True):
+        columns = zip(*(_plain(column) for column in rows), strict=True)
+        for place, category_id, box, area, is_crowd, excerpt in columns:
             label = self._names.get(category_id)
             if label is None:
                 message = f"its category_id is {category_id}, which is not among the file's categories"
                 faults.append(AnnotationFault(f"{self._origin}: {place}", message, name, of_object=True))
                 continue
             known_area = None if math.isnan(area) else area
-            objects.append(AnnotatedObject(label, tuple(box), place, category_id, is_crowd, area=known_area))
+            one = AnnotatedObject(label, tuple(box), place, category_id, is_crowd, area=known_area, excerpt=excerpt)
+            objects.append(one)
         return tuple(objects), faults
 
 
 def _plain(column: Any) -> Sequence[Any]:
-    return column if isinstance(column, tuple) else column.tolist()
+    values: Sequence[Any] = column.tolist() if isinstance(column, np.ndarray) else column
+    return values
 
 
-def read_coco(path: str) -> CocoAnnotations:
+def read_coco(path: str, *, with_excerpts: bool = False) -> CocoAnnotations:
     """Read a COCO file to its end.
+
+    Args:
+        path: of the file.
+        with_excerpts: note where each annotation is written, for `shapes`: 24 bytes each.
 
     Raises:
         UsageError: no such file, not JSON, cut off, JSON of another kind (it says which), no boxes in any of its
@@ -139,7 +171,7 @@ def read_coco(path: str) -> CocoAnnotations:
                 elif member == "annotations":
                     if index.annotation_count == 0:
                         _refuse_other_kinds(origin, entry)
-                    index.add_annotation(entry)
+                    index.add_annotation(entry, stream.excerpt() if with_excerpts else None)
                 elif member == "categories":
                     categories.append(entry)
     except OSError as error:
@@ -150,10 +182,10 @@ def read_coco(path: str) -> CocoAnnotations:
             f"{origin}: none of its {index.annotation_count} annotations has a bbox, so it is not for object detection"
         )
     index.seal()
-    names, faults = _names(origin, categories)
+    names, keypoints, faults = _names(origin, categories)
     if index.box_count and not names:
         raise UsageError(f"{origin}: its annotations have classes, but it lists no categories, {_WANTED}")
-    return CocoAnnotations(path, index, names, faults)
+    return CocoAnnotations(path, index, names, faults, keypoints)
 
 
 def _check_members(origin: str, members: Mapping[str, bool]) -> None:
@@ -186,8 +218,10 @@ def _refuse_other_kinds(origin: str, first: object) -> None:
         )
 
 
-def _names(origin: str, entries: Sequence[object]) -> tuple[dict[int, str], list[AnnotationFault]]:
-    """Category names by id, in the order of the file, and what of them cannot be used."""
+def _names(
+    origin: str, entries: Sequence[object]
+) -> tuple[dict[int, str], dict[str, tuple[str, ...]], list[AnnotationFault]]:
+    """Category names by id, in the order of the file, names of keypoints by category, and what cannot be used."""
     categories: dict[int, _Category] = {}
     faults = []
     for number, entry in enumerate(entries):
@@ -196,9 +230,11 @@ def _names(origin: str, entries: Sequence[object]) -> tuple[dict[int, str], list
         if id is None or not isinstance(name, str) or not name or not is_text(name):
             message = "expected a category with an id (a whole number from 0) and a name"
             place = f"{posixpath.basename(origin)}: categories[{number}]"
-            faults.append(AnnotationFault(place, message, None, of_object=True))
+            faults.append(AnnotationFault(place, message, None, of_object=True, objects=0))
             continue
-        other = categories.setdefault(id, _Category(id, name, str(parent)))
+        points = fields.get("keypoints")
+        known = isinstance(points, list) and all(isinstance(point, str) and is_text(point) for point in points)
+        other = categories.setdefault(id, _Category(id, name, str(parent), tuple(points) if known and points else ()))
         if other.name != name:
             raise UsageError(f"{origin}: the category id {id} stands for both {other.name!r} and {name!r}; correct one")
     if 0 in categories and any(other.parent == categories[0].name for other in categories.values() if other.id):
@@ -211,4 +247,5 @@ def _names(origin: str, entries: Sequence[object]) -> tuple[dict[int, str], list
                 f"{origin}: the categories {first} and {category.id} are both called {category.name!r}; classes are "
                 "told apart by their names: rename one, or give both the same id"
             )
-    return {category.id: category.name for category in categories.values()}, faults
+    names = {category.id: category.name for category in categories.values()}
+    return names, {one.name: one.keypoints for one in categories.values() if one.keypoints}, faults

@@ -7,13 +7,21 @@ first image is complete. A million of them take 70 MB.
 import array
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from od_core.annotations.annotated import MAX_PIXEL, AnnotationFault, image_name, is_coordinate, is_text, pixels_or_none
+from od_core.annotations.annotated import (
+    MAX_PIXEL,
+    AnnotationFault,
+    Excerpt,
+    image_name,
+    is_coordinate,
+    is_text,
+    pixels_or_none,
+)
 from od_core.errors import AnnotationError
 
 # One less than what fits into a label map, see `coco` on ids that begin at 0.
@@ -40,6 +48,7 @@ class Rows(NamedTuple):
     boxes: npt.NDArray[np.float64]
     areas: npt.NDArray[np.float64]
     is_crowd: npt.NDArray[np.bool_]
+    excerpts: Sequence[Excerpt | None]
 
 
 class CocoIndex:
@@ -64,6 +73,7 @@ class CocoIndex:
         self._image_of_code: dict[int, int] = {}
         self._entry_of_name: dict[str, str] = {}
         self._object_faults: dict[int, list[AnnotationFault]] = {}  # by the image's code
+        self._fault_of_entry: dict[int, int] = {}  # number of an image that is lost -> its place in `faults`
         self._odd_ids: dict[int, str] = {}  # ids of annotations that are not numbers
         self._ids = array.array("q")
         self._image_codes = array.array("q")
@@ -71,6 +81,7 @@ class CocoIndex:
         self._boxes = array.array("d")
         self._areas = array.array("d")
         self._is_crowd = array.array("b")
+        self._excerpts = array.array("q")
         self._order: npt.NDArray[np.intp] = np.zeros(0, np.intp)
         self._starts: npt.NDArray[np.intp] = np.zeros(1, np.intp)
 
@@ -97,6 +108,7 @@ class CocoIndex:
             self._image_of_code[code] = len(self.images)
             name = self._new_name(fields, place)
         except AnnotationError as error:
+            self._fault_of_entry[len(self.images)] = len(self.faults)
             self.faults.append(AnnotationFault(place, str(error), None))
         width, height = pixels_or_none(fields.get("width")), pixels_or_none(fields.get("height"))
         self.images.append(ImageEntry(image_id, name, width, height))
@@ -114,8 +126,8 @@ class CocoIndex:
             raise AnnotationError(f"its file_name is {name}, which is that of {first} as well")
         return name
 
-    def add_annotation(self, entry: object) -> None:
-        """One entry of `annotations`."""
+    def add_annotation(self, entry: object, excerpt: Excerpt | None = None) -> None:
+        """One entry of `annotations`, and where it is written if that is to be kept: for all of them or for none."""
         self.annotation_count += 1
         place = f"annotations[{self.annotation_count - 1}]"
         code = None
@@ -142,6 +154,8 @@ class CocoIndex:
         self._boxes.extend(box)
         self._areas.append(_area(fields.get("area")))
         self._is_crowd.append(fields.get("iscrowd") in (1, True))
+        if excerpt is not None:
+            self._excerpts.extend(excerpt)
 
     def _keep_id(self, own_id: str | None) -> None:
         """As a number; -1 - its place in the list for one that has none."""
@@ -161,6 +175,9 @@ class CocoIndex:
         images = image_of_code[np.frombuffer(self._image_codes, np.int64)]
         self._order = np.argsort(images, kind="stable")
         self._starts = np.searchsorted(images[self._order], np.arange(count + 1))
+        for image, place in self._fault_of_entry.items():
+            objects = int(self._starts[image + 1] - self._starts[image]) + len(self.object_faults(image))
+            self.faults[place] = self.faults[place]._replace(objects=objects)
 
     def rows(self, image: int) -> Rows:
         """The annotations of `images[image]`, in the order of the file."""
@@ -183,7 +200,8 @@ class CocoIndex:
                 for fault in faults
             ]
         entry = self.images[image]
-        faults = self._object_faults.get(self._codes[entry.id], [])
+        code = self._codes[entry.id]
+        faults = self._object_faults.get(code, []) if self._image_of_code[code] == image else []
         return [fault._replace(name=entry.name) for fault in faults]
 
     def _rows(self, order: npt.NDArray[np.intp]) -> Rows:
@@ -194,7 +212,13 @@ class CocoIndex:
             np.frombuffer(self._boxes, np.float64).reshape(-1, 4)[order],
             np.frombuffer(self._areas, np.float64)[order],
             np.frombuffer(self._is_crowd, np.int8)[order].astype(np.bool_),
+            self._excerpts_of(order),
         )
+
+    def _excerpts_of(self, order: npt.NDArray[np.intp]) -> Sequence[Excerpt | None]:
+        if not self._excerpts:
+            return [None] * len(order)
+        return [Excerpt(*one) for one in np.frombuffer(self._excerpts, np.int64).reshape(-1, 3)[order].tolist()]
 
     def _place(self, row: int, id: int) -> str:
         if row in self._odd_ids:

@@ -2,34 +2,67 @@
 
 import collections
 import difflib
-import itertools
 import posixpath
+from typing import NamedTuple
 
 from od_core import storage
-from od_core.annotations.annotated import Annotations, no_such_path
+from od_core.annotations import kitti, open_images_files, pseudo_labels, yolo
+from od_core.annotations.annotated import Annotations, no_such_path, parent_folder
 from od_core.annotations.coco import read_coco
+from od_core.annotations.csv_table import read_csv
+from od_core.annotations.image_files import ImageFiles
+from od_core.annotations.kitti import open_kitti
+from od_core.annotations.open_images import open_open_images
+from od_core.annotations.pseudo_labels import PseudoLabels
+from od_core.annotations.reading import ReadingOptions
 from od_core.annotations.voc import ANNOTATIONS, open_voc
 from od_core.annotations.voc_xml import ROOT, other_xml, root_of
+from od_core.annotations.yolo import open_yolo
 from od_core.errors import UsageError
+from od_core.images import IMAGE_EXTENSIONS
 
-FORMATS = ("auto", "voc", "coco")
-EXPECTED = "Pascal VOC XML or COCO JSON"
+FORMATS = ("auto", "voc", "coco", "csv", "yolo", "kitti", "open_images", "detections", "images")
+EXPECTED = (
+    "Pascal VOC XML, COCO JSON, a CSV table of boxes, YOLO's data.yaml and labels, KITTI's label_2, Open Images' CSV "
+    "tables, detections of boxbeam infer, or a folder of nothing but images"
+)
 
-_LISTED_JSON_FILES = 5
+_FILE_FORMATS = ("coco", "csv")
+_BY_EXTENSION = {
+    ".txt": "voc",
+    ".json": "coco",
+    ".tsv": "csv",
+    ".yaml": "yolo",
+    ".yml": "yolo",
+    ".parquet": "detections",
+}
+_ANNOTATION_FOLDERS = (ANNOTATIONS, "annotations", yolo.LABELS, kitti.LABELS)
+_LISTED_FILES = 5
 _SAMPLES = 3
 _START_BYTES = 64 * 1024
 
 
-def open_annotations(path: str, format: str = "auto") -> Annotations:
-    """The reader for the annotations at a path. A COCO file is read to its end here.
+def open_annotations(
+    path: str,
+    format: str = "auto",
+    *,
+    images: str | None = None,
+    options: ReadingOptions | None = None,
+    with_excerpts: bool = False,
+) -> Annotations:
+    """The reader for the annotations at a path. A COCO file and a table are read to their end here.
 
     Args:
-        path: a Pascal VOC folder, a folder of its XML files, one XML file or a list of them (see `open_voc`), or a
-            COCO file.
+        path: what the reader of the format takes: `open_voc`, `read_coco`, `read_csv`, `open_yolo`, `open_kitti`,
+            `open_open_images`, `PseudoLabels`, `ImageFiles`.
         format: one of `FORMATS`; "auto" looks at what is there.
+        images: the image folder, where it is not the one that the format's conventions lead to.
+        options: what the annotations do not say themselves.
+        with_excerpts: note where masks and keypoints are written (COCO).
 
     Raises:
-        UsageError: nothing there, nothing of a known format, or a file that as a whole is not what it should be.
+        UsageError: nothing there, nothing of a known format, a file that as a whole is not what it should be, or an
+            option of another format.
     """
     if format not in FORMATS:
         similar = difflib.get_close_matches(format, FORMATS, 1)
@@ -38,28 +71,102 @@ def open_annotations(path: str, format: str = "auto") -> Annotations:
     if storage.stat(path) is None and not storage.is_folder(path):
         raise no_such_path(path)
     found = _format_of(path) if format == "auto" else format
-    if found == "coco" and storage.stat(path) is None:
-        raise UsageError(_no_annotations(path))
-    return read_coco(path) if found == "coco" else open_voc(path)
+    options = options or ReadingOptions()
+    options.refuse_others(path, found)
+    if found in _FILE_FORMATS and storage.stat(path) is None:
+        raise UsageError(_no_annotations(path, _look_into(path)))
+    if found == "coco":
+        return read_coco(path, with_excerpts=with_excerpts)
+    return _open(path, found, images, options)
+
+
+def _open(path: str, format: str, images: str | None, options: ReadingOptions) -> Annotations:
+    if format == "voc":
+        return open_voc(path)
+    if format == "csv":
+        return read_csv(path, columns=options.csv_columns, boxes=options.csv_boxes, images=images)
+    if format == "yolo":
+        return open_yolo(path, images)
+    if format == "kitti":
+        return open_kitti(path, images, options.dont_care or kitti.DONT_CARE[0])
+    if format == "open_images":
+        return open_open_images(
+            path, images, class_descriptions=options.class_descriptions, image_labels=options.image_labels
+        )
+    if format == "detections":
+        min_score = pseudo_labels.DEFAULT_MIN_SCORE if options.min_score is None else options.min_score
+        return PseudoLabels(path, min_score)
+    return ImageFiles(path)
 
 
 def _format_of(path: str) -> str:
     if storage.stat(path) is None:
-        if storage.is_folder(storage.join(path, ANNOTATIONS)):
-            return "voc"
-        xml_files = (info.path for info in storage.walk(path) if info.path.lower().endswith(".xml"))
-        samples = list(itertools.islice(xml_files, _SAMPLES))
-        if not samples:
-            raise UsageError(_no_annotations(path))
-        roots = sorted({root_of(_start(sample)) or ROOT for sample in samples})
-        if ROOT not in roots:
-            raise UsageError(f"{path}: {other_xml(roots[0])}; expected {EXPECTED}")
-        return "voc"
+        return _format_of_folder(path)
     extension = posixpath.splitext(path)[1].lower()
-    known = {".txt": "voc", ".json": "coco"}.get(extension) or _format_of_content(path)
+    if extension == ".csv":
+        return "open_images" if open_images_files.kind_of(path) else "csv"
+    known = _BY_EXTENSION.get(extension) or _format_of_content(path)
     if known is None:
-        raise UsageError(f"{path}: not an annotation format boxbeam reads yet: expected {EXPECTED}")
+        raise UsageError(f"{path}: not an annotation format boxbeam reads: expected {EXPECTED}")
     return known
+
+
+class _Folder(NamedTuple):
+    """What is in a folder, at any depth: how many files by extension, some XML files, those that could be meant."""
+
+    counts: collections.Counter[str]
+    xml_files: list[str]
+    single_files: list[str]
+    has_labels: bool
+
+
+def _look_into(folder: str) -> _Folder:
+    found = _Folder(collections.Counter(), [], [], storage.is_folder(storage.join(folder, yolo.LABELS)))
+    for info in storage.walk(folder):
+        extension = posixpath.splitext(info.path)[1].lower()
+        found.counts[extension] += 1
+        if extension == ".xml" and len(found.xml_files) < _SAMPLES:
+            found.xml_files.append(info.path)
+        elif extension in (".json", ".csv", ".tsv"):
+            found.single_files.append(info.path)
+    return found
+
+
+def _format_of_folder(folder: str) -> str:
+    parquet = [name for name in storage.names_in(folder) if name.endswith(".parquet") and name[0] not in "._"]
+    if parquet and pseudo_labels.is_detections(storage.join(folder, parquet[0])):
+        return "detections"
+    inner = storage.join(folder, ANNOTATIONS)
+    if storage.is_folder(inner) and any(info.path.lower().endswith(".xml") for info in storage.walk(inner)):
+        return "voc"
+    found = _look_into(folder)
+    roots = sorted({root_of(_start(sample)) or ROOT for sample in found.xml_files})
+    if ROOT in roots:
+        return "voc"
+    if kitti.find_labels(folder):
+        return "kitti"
+    if found.counts[".txt"] and (found.has_labels or yolo.find_description(folder)):
+        return "yolo"
+    if found.counts[".csv"] and any(map(open_images_files.kind_of, open_images_files.tables_in(folder))):
+        return "open_images"
+    if roots:
+        raise UsageError(f"{folder}: {other_xml(roots[0])}; expected {EXPECTED}")
+    if found.counts and found.counts.keys() <= IMAGE_EXTENSIONS:
+        _refuse_part(folder)
+        return "images"
+    raise UsageError(_no_annotations(folder, found))
+
+
+def _refuse_part(folder: str) -> None:
+    """Images next to annotations are not taken for images without annotations unless somebody says so."""
+    above = parent_folder(folder)
+    beside = (storage.join(above, name) for name in _ANNOTATION_FOLDERS)
+    annotations = next((place for place in beside if storage.is_folder(place)), None)
+    if annotations is not None:
+        raise UsageError(
+            f"{folder}: nothing but images, and annotations seem to lie beside them; give {above} or {annotations}, or "
+            "say --format images for images without annotations"
+        )
 
 
 def _format_of_content(path: str) -> str | None:
@@ -80,21 +187,16 @@ def _start(path: str) -> bytes:
         raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def _no_annotations(folder: str) -> str:
+def _no_annotations(folder: str, found: _Folder) -> str:
     """Why a folder cannot be read as annotations, and what is in it instead."""
-    counts: collections.Counter[str] = collections.Counter()
-    json_files = []
-    for info in storage.walk(folder):
-        counts[posixpath.splitext(info.path)[1].lower()] += 1
-        if info.path.lower().endswith(".json"):
-            json_files.append(info.path)
-    if json_files:
-        listed = ", ".join(sorted(json_files)[:_LISTED_JSON_FILES])
-        more = ", ..." * (len(json_files) > _LISTED_JSON_FILES)
+    if found.single_files:
+        listed = ", ".join(sorted(found.single_files)[:_LISTED_FILES])
+        more = ", ..." * (len(found.single_files) > _LISTED_FILES)
         return (
-            f"{folder}: a folder, where COCO annotations are one JSON file; give that, if it is one of {listed}{more}"
+            f"{folder}: a folder, where COCO annotations are one JSON file, and a table of boxes is one CSV file; give "
+            f"that, if it is one of {listed}{more}"
         )
-    most = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:6]
+    most = sorted(found.counts.items(), key=lambda pair: (-pair[1], pair[0]))[:6]
     seen = ", ".join(f"{count} {extension or 'without extension'}" for extension, count in most)
-    found = f"found: {seen}" if seen else "it is empty"
-    return f"{folder}: no annotations in a format boxbeam reads yet ({found}); expected {EXPECTED}"
+    inside = f"found: {seen}" if seen else "it is empty"
+    return f"{folder}: no annotations in a format boxbeam reads ({inside}); expected {EXPECTED}"

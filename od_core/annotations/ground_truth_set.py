@@ -14,8 +14,8 @@ from od_core.errors import UsageError
 from od_core.label_map import LabelMap
 
 ACCEPTED = (
-    "a record dataset made by boxbeam, Parquet with a column `objects`, a COCO JSON file, or a folder or list of "
-    "Pascal VOC XML files"
+    "a record dataset made by boxbeam, Parquet with a column `objects`, or annotations in the format of Pascal VOC, "
+    "COCO, CSV, YOLO, KITTI or Open Images"
 )
 
 
@@ -23,7 +23,7 @@ class GroundTruthSet(Protocol):
     """What people annotated in a set of images.
 
     Attributes:
-        form: "records", "parquet", "voc" or "coco".
+        form: "records", "parquet", or the format of annotations, one of `detect.FORMATS`.
         label_map: the classes and their ids; None where nothing names them.
         object_faults: how many objects could not be used, as of the last time that `tables` was read to its end. Images
             that could not be used are failed rows instead.
@@ -57,8 +57,8 @@ def open_ground_truth(path: str, *, images: str | None = None, splits: Sequence[
 
     Args:
         path: one of `ACCEPTED`.
-        images: the image folder, looked into only where annotations do not say how large an image is; by default the
-            one that the format's conventions lead to.
+        images: the image folder, looked into only where annotations do not say how large an image is, or which images
+            there are; by default the one that the format's conventions lead to.
         splits: take only these splits of a record dataset; empty: all there is.
 
     Raises:
@@ -74,8 +74,11 @@ def open_ground_truth(path: str, *, images: str | None = None, splits: Sequence[
     if splits:
         raise UsageError(f"{path}: only record datasets have splits; leave the option out, or give such a dataset")
     try:
-        return AnnotatedTruth(detect.open_annotations(path), images)
+        annotations = detect.open_annotations(path, images=images)
     except UsageError as error:
         if detect.EXPECTED in str(error):
             raise UsageError(str(error).replace(detect.EXPECTED, ACCEPTED)) from error
         raise
+    if annotations.format == "images":
+        raise UsageError(f"{path}: images without annotations, expected {ACCEPTED}")
+    return AnnotatedTruth(annotations, images)

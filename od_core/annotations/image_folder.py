@@ -5,6 +5,7 @@ import difflib
 import functools
 import posixpath
 import unicodedata
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from od_core import storage
@@ -40,6 +41,10 @@ class ImageFolder:
 
     def __len__(self) -> int:
         return len(self._files)
+
+    def __iter__(self) -> Iterator[str]:
+        """The keys of all images."""
+        return iter(self._files)
 
     def find(self, name: str) -> FoundImage:
         """The image of this name: that path, else the only one that ends like it, in whole folders.

@@ -3,10 +3,12 @@
 Annotations/000001.xml      see `voc_xml`
 JPEGImages/000001.jpg
 ImageSets/Main/val.txt      "000001" a line; in lists of one class "000001 -1": all are read, whatever the number
+
+The lists called train, val and so on are the data set's own splits.
 """
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from od_core import storage
 from od_core.annotations.annotated import AnnotatedImage, AnnotationFault, no_such_path, parent_folder, short_place
@@ -18,6 +20,7 @@ ANNOTATIONS = "Annotations"
 
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images")
 _CLASS_FLAGS = ("-1", "0", "1")
+_SPLIT_LISTS = ("train", "val", "valid", "validation", "test", "trainval")
 
 
 class VocAnnotations:
@@ -31,11 +34,29 @@ class VocAnnotations:
     format = "voc"
     label_map = None
 
-    def __init__(self, files: Sequence[XmlFile], images_folder: str | None, missing: Sequence[AnnotationFault] = ()):
-        """`missing`: annotations that were asked for but are not there."""
+    def __init__(
+        self,
+        files: Sequence[XmlFile],
+        images_folder: str | None,
+        missing: Sequence[AnnotationFault] = (),
+        *,
+        root: str | None = None,
+        splits: Mapping[str, str] | None = None,
+    ):
+        """Of files in order.
+
+        Args:
+            files: the annotations.
+            images_folder: see `Annotations`.
+            missing: annotations that were asked for but are not there.
+            root: the folder of all annotations, where the files are all of them.
+            splits: of files, by their paths below the annotation folder.
+        """
         self.images_folder = images_folder
         self._files = files
         self._missing = missing
+        self._root = root
+        self._splits = splits or {}
         self._image_names: dict[str, dict[str, str]] = {}
 
     def images(self) -> Iterator[AnnotatedImage | AnnotationFault]:
@@ -48,10 +69,43 @@ class VocAnnotations:
                 first = first_places.setdefault(image.name, file.place)
                 if first != file.place:
                     message = f"it is about {image.name}, which {first} is about as well; correct its <filename>"
-                    yield AnnotationFault(file.place, message, None)
-                    continue
-            yield from found
+                    found = [AnnotationFault(file.place, message, None, objects=len(image.objects) + len(found) - 1)]
+            split = self._splits.get(file.below)
+            yield from (found if split is None else [one._replace(split=split) for one in found])
         yield from self._missing
+
+    @property
+    def own_splits(self) -> tuple[str, ...]:
+        """The splits that `with_own_splits` would find."""
+        return () if self._root is None else tuple(_split_lists(self._root))
+
+    def with_own_splits(self) -> "VocAnnotations":
+        """The same in the splits of the data set's own lists, ImageSets/Main/train.txt and so on.
+
+        A list trainval is looked at only where there is neither train nor val. Lines that name no annotation count as
+        annotations that are not there.
+
+        Raises:
+            UsageError: an annotation in two splits.
+        """
+        paths = {} if self._root is None else _split_lists(self._root)
+        by_stem = {file.below[: -len(".xml")]: file for file in self._files}
+        splits: dict[str, str] = {}
+        missing = list(self._missing)
+        for split, path in paths.items():
+            for number, line in _lines(path):
+                stem = _stem(line, by_stem)
+                file = by_stem.get(stem)
+                place = f"{posixpath.basename(path)}: line {number}"
+                if file is not None and splits.setdefault(file.below, split) != split:
+                    raise UsageError(
+                        f"{path}: line {number} names {stem}, which {splits[file.below]}.txt names too: an image must"
+                        " be in one split only; correct the lists"
+                    )
+                if file is None:
+                    message = f"it asks for {stem}.xml, which is not in {self._root}"
+                    missing.append(AnnotationFault(place, message, None, split=split))
+        return VocAnnotations(self._files, self.images_folder, missing, root=self._root, splits=splits)
 
     def _read(self, file: XmlFile) -> list[AnnotatedImage | AnnotationFault]:
         try:
@@ -99,6 +153,16 @@ def open_voc(path: str) -> VocAnnotations:
     return VocAnnotations([XmlFile(path, name, short_place(path))], _images_folder(folder, beside=_has_images(folder)))
 
 
+def _split_lists(root: str) -> dict[str, str]:
+    """Where the lists of splits lie, by split, for a folder of annotations."""
+    folder = storage.join(parent_folder(root), "ImageSets", "Main")
+    paths = {split: storage.join(folder, f"{split}.txt") for split in _SPLIT_LISTS}
+    found = {split: path for split, path in paths.items() if storage.stat(path) is not None}
+    if {"train", "val"} & found.keys():
+        found.pop("trainval", None)
+    return found
+
+
 def _of_folder(root: str) -> VocAnnotations:
     files, has_images = _xml_files(root)
     if not files:
@@ -107,7 +171,7 @@ def _of_folder(root: str) -> VocAnnotations:
     if inner:
         choices = " or ".join(storage.join(root, folder) for folder in inner[:5])
         raise UsageError(f"{root}: a folder of Pascal VOC data sets, not one itself; give {choices}")
-    return VocAnnotations(files, _images_folder(root, beside=has_images))
+    return VocAnnotations(files, _images_folder(root, beside=has_images), root=root)
 
 
 def _of_list(path: str) -> VocAnnotations:

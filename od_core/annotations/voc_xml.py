@@ -69,11 +69,13 @@ def parse_voc(
         content: the whole file.
         find_image: the image's name from that name without extension, for files that have no or half a `filename`.
     """
+    root = None
     try:
         root = _root(content)
         name = _name(root, file, find_image)
     except AnnotationError as error:
-        return [AnnotationFault(file.place, str(error), None)]
+        objects_lost = 0 if root is None else len(root.findall("object"))
+        return [AnnotationFault(file.place, str(error), None, objects=objects_lost)]
     objects = []
     faults = []
     for number, element in enumerate(root.findall("object"), 1):

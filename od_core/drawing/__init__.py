@@ -3,8 +3,25 @@
 Every function takes uint8 (H, W, 3) RGB and gives a new array; line width and text size follow the picture's size.
 """
 
-from od_core.drawing.annotate import draw_detections, draw_ground_truth
-from od_core.drawing.compose import caption, side_by_side
-from od_core.drawing.palette import colour_of
+from od_core.drawing.annotate import (
+    draw_detections,
+    draw_ground_truth,
+    draw_judged_detections,
+    draw_judged_ground_truth,
+)
+from od_core.drawing.blur import blur
+from od_core.drawing.compose import caption, fit_within, side_by_side
+from od_core.drawing.palette import VERDICT_COLOURS, colour_of
 
-__all__ = ["caption", "colour_of", "draw_detections", "draw_ground_truth", "side_by_side"]
+__all__ = [
+    "VERDICT_COLOURS",
+    "blur",
+    "caption",
+    "colour_of",
+    "draw_detections",
+    "draw_ground_truth",
+    "draw_judged_detections",
+    "draw_judged_ground_truth",
+    "fit_within",
+    "side_by_side",
+]

@@ -1,4 +1,4 @@
-"""Boxes with their tags on an image: what a detector found, or what people annotated."""
+"""Boxes with their tags on an image: what a detector found, or what people annotated, and the verdicts on both."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,10 +8,11 @@ import numpy.typing as npt
 
 from od_core.detections import Detections
 from od_core.drawing.layout import Pixels, Scale, is_in_picture, outer_pixels, place_tags, scale_of
-from od_core.drawing.palette import DARK, WHITE, Colour, colour_of, ink_on
+from od_core.drawing.palette import DARK, UNKNOWN, VERDICT_COLOURS, WHITE, Colour, colour_of, ink_on
 from od_core.drawing.tags import ImageArray, Tag, tag_picture
 from od_core.drawing.text import line_height
 from od_core.ground_truth import GroundTruth
+from od_core.metrics.verdicts import Reason, Verdict, Verdicts
 
 # A picture lower or narrower than this many tags are high would be hidden by them.
 _FEWEST_TAGS = 6
@@ -40,13 +41,47 @@ def draw_detections(
         limit: most detections drawn; None for all.
     """
     shown = detections.best(min_score=min_score, limit=limit)
-    scale = scale_of(*image.shape[:2])
-    classes = shown.classes.tolist()
-    tags = [
-        _filled_tag(labels.get(class_id) or f"class {class_id}", _percent(score), colour_of(class_id), scale, image)
-        for class_id, score in zip(classes, shown.scores.tolist(), strict=True)
+    return _with_detections(image, shown, labels, list(map(colour_of, shown.classes.tolist())), [""] * len(shown))
+
+
+def draw_judged_detections(
+    image: ImageArray, detections: Detections, verdicts: Verdicts | None, labels: Mapping[int, str]
+) -> ImageArray:
+    """As `draw_detections`, all of them, but coloured by verdict; the tags of wrong ones say why they are wrong.
+
+    Args:
+        image, detections, labels: as for `draw_detections`.
+        verdicts: on these detections; None where there are none: then all are grey.
+    """
+    if verdicts is None:
+        return _with_detections(image, detections, labels, [UNKNOWN] * len(detections), [""] * len(detections))
+    colours = [VERDICT_COLOURS[Verdict(verdict)] for verdict in verdicts.found.tolist()]
+    notes = [
+        Reason(reason).word if reason else "" if verdict == Verdict.TP else Verdict.IGNORED.word
+        for verdict, reason in zip(verdicts.found.tolist(), verdicts.reasons.tolist(), strict=True)
     ]
-    return _drawn(image, shown.boxes, [colour_of(class_id) for class_id in classes], tags, [False] * len(shown))
+    return _with_detections(image, detections, labels, colours, notes)
+
+
+def draw_judged_ground_truth(
+    image: ImageArray,
+    ground_truth: GroundTruth,
+    verdicts: Verdicts,
+    labels: Mapping[int, str],
+    *,
+    with_found: bool = True,
+) -> ImageArray:
+    """As `draw_ground_truth`, but coloured by verdict; the tags of objects that no detection found say "missed".
+
+    Args:
+        image, ground_truth, labels: as for `draw_ground_truth`.
+        verdicts: on these objects.
+        with_found: draw also those that were found; their detections stand for them on one picture with both.
+    """
+    judged = [Verdict(verdict) for verdict in verdicts.truth.tolist()]
+    notes = ["missed" if verdict == Verdict.FN else _note(ground_truth, i) for i, verdict in enumerate(judged)]
+    shown = [with_found or verdict != Verdict.TP for verdict in judged]
+    return _with_objects(image, ground_truth, labels, [VERDICT_COLOURS[one] for one in judged], notes, shown)
 
 
 def draw_ground_truth(image: ImageArray, ground_truth: GroundTruth, labels: Mapping[int, str]) -> ImageArray:
@@ -59,17 +94,45 @@ def draw_ground_truth(image: ImageArray, ground_truth: GroundTruth, labels: Mapp
         image, labels: as for `draw_detections`.
         ground_truth: in units of this image, upright.
     """
+    colours = list(map(colour_of, ground_truth.classes.tolist()))
+    notes = [_note(ground_truth, index) for index in range(len(ground_truth))]
+    return _with_objects(image, ground_truth, labels, colours, notes, [True] * len(ground_truth))
+
+
+def _with_detections(
+    image: ImageArray, shown: Detections, labels: Mapping[int, str], colours: Sequence[Colour], notes: Sequence[str]
+) -> ImageArray:
+    """Frames in these colours; notes follow the scores on the tags."""
     scale = scale_of(*image.shape[:2])
-    colours, tags, dashed = [], [], []
-    for index, class_id in enumerate(ground_truth.classes.tolist()):
-        annotated = ground_truth.labels[index] if ground_truth.labels else None
+    told = zip(shown.classes.tolist(), shown.scores.tolist(), colours, notes, strict=True)
+    tags = [
+        _filled_tag(
+            labels.get(class_id) or f"class {class_id}", f"{_percent(score)} {note}".rstrip(), colour, scale, image
+        )
+        for class_id, score, colour, note in told
+    ]
+    return _drawn(image, shown.boxes, colours, tags, [False] * len(shown))
+
+
+def _with_objects(
+    image: ImageArray,
+    truth: GroundTruth,
+    labels: Mapping[int, str],
+    colours: Sequence[Colour],
+    notes: Sequence[str],
+    shown: Sequence[bool],
+) -> ImageArray:
+    """Frames in these colours around the objects that are to be shown; notes follow the names on the tags."""
+    scale = scale_of(*image.shape[:2])
+    kept = [index for index in range(len(truth)) if shown[index]]
+    tags = []
+    for index in kept:
+        class_id = int(truth.classes[index])
+        annotated = truth.labels[index] if truth.labels else None
         name = labels.get(class_id) or annotated or ("unknown" if class_id < 1 else f"class {class_id}")
-        note = _note(ground_truth, index)
-        colour = colour_of(class_id)
-        colours.append(colour)
-        tags.append(Tag(name, note, scale.text, _room(scale, image), DARK, WHITE, colour, scale.shade))
-        dashed.append(bool(note))
-    return _drawn(image, ground_truth.boxes, colours, tags, dashed)
+        tags.append(Tag(name, notes[index], scale.text, _room(scale, image), DARK, WHITE, colours[index], scale.shade))
+    dashed = [bool(_note(truth, index)) for index in kept]
+    return _drawn(image, truth.boxes[kept], [colours[index] for index in kept], tags, dashed)
 
 
 def _filled_tag(name: str, note: str, colour: Colour, scale: Scale, image: ImageArray) -> Tag:

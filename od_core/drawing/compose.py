@@ -1,32 +1,92 @@
-"""Whole pictures: a caption in a corner, and two pictures under one strip of titles."""
+"""Whole pictures: made smaller, a caption in a corner, and two pictures under one strip of titles."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
 import numpy as np
 
 from od_core.drawing.layout import scale_of
-from od_core.drawing.palette import DARK, WHITE
+from od_core.drawing.palette import DARK, WHITE, Colour
 from od_core.drawing.tags import ImageArray, blend
-from od_core.drawing.text import fitting_mask, line_height
+from od_core.drawing.text import Mask, fitting_mask, line_height
 
 
-def caption(image: ImageArray, text: str) -> ImageArray:
+def fit_within(image: ImageArray, max_side: int | None) -> ImageArray:
+    """The image itself, or one made smaller, its height and width at most `max_side` pixels (None: as it is).
+
+    The same shape but for rounding, and at least 1 pixel; each pixel is the mean of those that it stands for.
+    """
+    height, width = image.shape[:2]
+    longest = max(height, width)
+    if max_side is None or longest <= max_side:
+        return image
+    size = (max(1, round(width * max_side / longest)), max(1, round(height * max_side / longest)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def caption(image: ImageArray, text: str, legend: Sequence[tuple[Colour, str]] = ()) -> ImageArray:
     """A copy of the image with a line of text in its lower left corner, white on the darkened picture.
 
     Args:
         image: uint8 (H, W, 3) RGB.
-        text: such as "frame 123  4.92 s  7 found"; shortened if it is wider than the picture.
+        text: such as "frame 123  4.92 s  7 found"; shortened if it is wider than the picture. May be empty.
+        legend: colours and their meanings, which follow the text; what does not fit into its line begins another.
     """
     image = np.array(image, order="C")
     size = scale_of(*image.shape[:2]).text
     margin = round(0.5 * size)
-    mask = fitting_mask(text, size, image.shape[1] - 2 * margin)
-    if not mask.shape[1]:
-        return image
-    plate = np.zeros((mask.shape[0], mask.shape[1] + 2 * margin), np.uint8)
-    plate[:, margin : margin + mask.shape[1]] = mask
-    corner = image[-plate.shape[0] :, : plate.shape[1]]
-    corner >>= 2
-    blend(corner, plate[-corner.shape[0] :], WHITE)
+    told: list[tuple[Colour | None, str]] = [(None, text)] if text else []
+    lines: list[list[_Segment]] = []
+    room = 0
+    for colour, words in (*told, *legend):
+        segment = _segment(words, colour, size, image.shape[1] - 2 * margin)
+        if not lines or segment.width > room:
+            lines.append([])
+            room = image.shape[1] - 2 * margin
+        lines[-1].append(segment)
+        room -= segment.width + 2 * margin
+    bottom = int(image.shape[0])
+    for line in reversed(lines):
+        bottom = _draw_line(image, line, bottom, margin)
     return image
+
+
+class _Segment(NamedTuple):
+    """Some words of a caption, and the colour that they explain."""
+
+    mask: Mask
+    colour: Colour | None
+    swatch: int
+
+    @property
+    def width(self) -> int:
+        return int(self.mask.shape[1]) + self.swatch
+
+
+def _segment(words: str, colour: Colour | None, size: int, room: int) -> _Segment:
+    swatch = 0 if colour is None else size + round(0.4 * size)
+    return _Segment(fitting_mask(words, size, max(0, room - swatch)), colour, swatch)
+
+
+def _draw_line(image: ImageArray, line: Sequence[_Segment], bottom: int, margin: int) -> int:
+    """Draw a line of a caption that ends above row `bottom`; returns the row above which the next one ends."""
+    width = sum(segment.width for segment in line) + 2 * margin * (len(line) - 1)
+    high = int(line[0].mask.shape[0])
+    if not width or bottom <= 0:
+        return bottom
+    plate = image[max(0, bottom - high) : bottom, : width + 2 * margin]
+    plate >>= 2
+    left = margin
+    for segment in line:
+        if segment.colour is not None:
+            side = segment.swatch * 5 // 7
+            top = plate.shape[0] - (high + side) // 2
+            plate[max(0, top) : max(0, top + side), left : left + side] = segment.colour
+        place = plate[:, left + segment.swatch : left + segment.width]
+        blend(place, segment.mask[-plate.shape[0] :, : place.shape[1]], WHITE)
+        left += segment.width + 2 * margin
+    return bottom - high
 
 
 def side_by_side(

@@ -1,7 +1,10 @@
-"""One colour for every class, the same in every picture of every run."""
+"""One colour for every class, and one for every verdict, the same in every picture of every run."""
 
 import colorsys
 import functools
+from collections.abc import Mapping
+
+from od_core.metrics.verdicts import Verdict
 
 Colour = tuple[int, int, int]
 """RGB, 0..255."""
@@ -25,6 +28,14 @@ _UNIVERSAL: tuple[Colour, ...] = (
     (204, 121, 167),
     (0, 114, 178),
 )
+VERDICT_COLOURS: Mapping[Verdict, Colour] = {
+    Verdict.TP: (86, 180, 233),
+    Verdict.FP: (213, 94, 0),
+    Verdict.FN: (240, 228, 66),
+    Verdict.IGNORED: UNKNOWN,
+}
+"""Three of Okabe and Ito's, and grey. Their green would be too close to grey without green cones, so blue is right."""
+
 _LIGHTNESS = (0.72, 0.5, 0.82)
 _GOLDEN_RATIO = 0.618034  # steps of this around the hues never come back close to one of the last few
 

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from od_core.detections import Detections
+from od_core.detections import Detections, IntArray
 from od_core.ground_truth import GroundTruth
 
 
@@ -15,6 +15,9 @@ class EvaluatedFrame(NamedTuple):
         height, width: pixels, of the upright image.
         truth: the objects annotated in it; classes that a metric does not know are left out by it.
         found: the detections in it, likewise.
+        verified: classes that somebody has looked for in the whole image, whether they are there or not (the
+            image-level labels of Open Images); None where there are no such labels.
+        slices: names of the parts of the data that it belongs to.
     """
 
     name: str
@@ -22,3 +25,5 @@ class EvaluatedFrame(NamedTuple):
     width: int
     truth: GroundTruth
     found: Detections
+    verified: IntArray | None = None
+    slices: tuple[str, ...] = ()

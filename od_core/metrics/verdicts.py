@@ -102,7 +102,7 @@ def verdicts_of(frame: EvaluatedFrame, iou: float = 0.5) -> Verdicts:
         raise ValueError(f"iou must be above {BACKGROUND_IOU} and at most 1, got {iou}")
     truth, found = frame.truth, frame.found
     threshold = min(iou, _EXACT)
-    overlaps = _overlaps(frame)
+    overlaps = overlaps_of(frame)
     own_class = found.classes[:, None] == truth.classes[None, :]
     needed = ~(truth.is_crowd | truth.group_of | truth.difficult) & (truth.classes >= 0)
     passes = own_class & (overlaps >= threshold)
@@ -130,7 +130,8 @@ def verdicts_of(frame: EvaluatedFrame, iou: float = 0.5) -> Verdicts:
     return Verdicts(verdicts, reasons, objects, ious, judged, finders)
 
 
-def _overlaps(frame: EvaluatedFrame) -> npt.NDArray[np.float64]:
+def overlaps_of(frame: EvaluatedFrame) -> npt.NDArray[np.float64]:
+    """Of every detection with every object, (N, M), see `Verdicts.ious`."""
     truth = boxes.to_pixels(frame.truth.boxes, frame.height, frame.width)
     found = boxes.to_pixels(frame.found.boxes, frame.height, frame.width)
     overlaps = boxes.pairwise_iou(found, truth)

@@ -156,7 +156,10 @@ def test_the_wrong_image_folder(refusal: Callable[..., str], place: pathlib.Path
 
 
 def test_a_folder_without_annotations(refusal: Callable[..., str], place: pathlib.Path) -> None:
-    assert "no annotations in a format boxbeam reads yet" in refusal(input=place / "voc/JPEGImages")
+    assert refusal(input=place / "voc/JPEGImages") == (
+        f"{place}/voc/JPEGImages: nothing but images, and annotations seem to lie beside them; give {place}/voc or"
+        f" {place}/voc/Annotations, or say --format images for images without annotations"
+    )
 
 
 def test_classes_the_label_map_lacks(refusal: Callable[..., str], place: pathlib.Path) -> None:
@@ -261,6 +264,96 @@ def test_the_manual_names_every_option(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         convert.main(["--help"])
     printed = capsys.readouterr().out
-    for option in ("--splits", "--split_by", "--shard_bytes", "--boxes", "--unknown_label", "--label_map", "--seed"):
+    options = (
+        "splits split_by shard_bytes boxes unknown_label label_map seed masks keypoints exif max_side shuffle verify"
+    )
+    for option in [f"--{name}" for name in options.split()]:
         assert option in printed
     assert "exit status:" in printed
+
+
+def test_the_table_at_the_end(
+    command: Callable[..., list[str]], place: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"class {number:02}" for number in range(25)]
+    objects = [voc_object(name, (1, 1, 9, 9)) for name in names]
+    write_files(place / "voc", {"Annotations/x.xml": voc_xml("x.jpg", objects), "JPEGImages/x.jpg": picture(50)})
+    (place / "voc/Annotations/img06.xml").write_text(voc_xml("img06.jpg", [voc_object("cat", (-9, 1, 9, 9))] * 3))
+    (place / "voc/JPEGImages/img07.jpg").write_bytes(picture(7)[:300])
+    (place / "voc/JPEGImages/alone.jpg").write_bytes(picture(9))
+    assert convert.main(command(splits="train=0.5,val=0.5", seed=2)) == 3
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    rows = [line.split() for line in lines]
+    assert ["found", "written", "dropped", "rejected"] in rows
+    assert ["images", "11", "10", "0", "1"] in rows
+    assert ["boxes", "40", "39", "0", "1"] in rows
+    assert "0 of the images written have no boxes, 3 of the boxes are clipped" in lines
+    assert "1 image rejected: damaged, too large, or no image at all" in lines
+    at = lines.index("3 boxes clipped: over the border of the image")
+    assert [line.split(" (cat)")[0] for line in lines[at + 1 : at + 4]] == [
+        "Annotations/img06.xml: object 1",
+        "Annotations/img06.xml: object 2",
+        "1 box rejected: their image was rejected",
+    ]
+    assert "1 image not converted: in the image folder, but in no annotation: alone.jpg" in lines
+    (cats,) = (row for row in rows if row[:1] == ["cat"])
+    in_train = [row for row in index_of(place / "out") if row["split"] == "train" and row["objects"]]
+    assert cats[1] == str(sum(any(item["label"] == "cat" for item in row["objects"]) for row in in_train))
+    assert "and 7 more with 7 boxes" in lines
+    assert any(line.endswith(" and 17 more") and "has no class 00, class 01" in line for line in lines)
+    assert lines[-1] == f"in full: {place}/out/report.json"
+
+
+def test_splits_of_inputs(command: Callable[..., list[str]], refusal: Callable[..., str], place: pathlib.Path) -> None:
+    voc = place / "voc"
+    assert refusal(input=[f"train={voc}", voc]) == (
+        f"--input: {voc} is in no split, the others are; write SPLIT={voc} (see boxbeam convert --help)"
+    )
+    assert refusal(input=[f"train={voc}"], splits="train=1") == (
+        "--splits divides by shares, but --input says already what is in train; leave one out"
+    )
+    assert refusal(input=[f"train={voc}"], split_by="folder") == (
+        "--split_by folder has nothing to divide where the splits are given; leave it out"
+    )
+    assert refusal(input=[f"train={place}/vok"]).startswith(f"{place}/vok: no such file or folder")
+    (place / "a=b").symlink_to(voc)
+    assert convert.main(command(input=[f"a={place}/a=b"], splits="given", output=place / "named")) == 0
+    assert {row["split"] for row in index_of(place / "named")} == {"a"}
+
+
+def test_a_path_with_an_equals_sign_is_a_path(
+    command: Callable[..., list[str]], place: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "a=b").symlink_to(place / "voc")
+    monkeypatch.chdir(place)
+    assert convert.main(command(input="a=b")) == 0
+    assert {row["split"] for row in index_of(place / "out")} == {"train", "val"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("exif", "turn", "invalid choice: 'turn'"),
+        ("max_side", "0", "--max_side"),
+        ("jpeg_quality", "96", "must be from 1 to 95, got '96'"),
+        ("jpeg_quality", "x", "must be a whole number, got 'x'"),
+        ("verify", "none", "invalid choice: 'none'"),
+        ("compression", "zstd", "invalid choice: 'zstd'"),
+        ("shuffle", "maybe", "invalid choice: 'maybe'"),
+    ],
+)
+def test_values_of_image_options(refusal: Callable[..., str], name: str, value: str, message: str) -> None:
+    assert message in refusal(**{name: value})
+
+
+def test_every_option_reaches_the_records(command: Callable[..., list[str]], place: pathlib.Path) -> None:
+    (place / "voc/JPEGImages/img00.jpg").write_bytes(picture(0, orientation=3))
+    given = {"exif": "keep", "max_side": 16, "jpeg_quality": 50, "verify": "header", "compression": "gzip"}
+    assert convert.main(command(shuffle="off", splits="train=1", num_shards=1, **given)) == 0
+    rows = index_of(place / "out")
+    assert {row["width"] for row in rows} == {16}
+    assert [row["key"] for row in sorted(rows, key=lambda row: row["record_index"])] == [row["key"] for row in rows]
+    assert {row["shard"] for row in rows} == {"train-00000-of-00001.tfrecord.gz"}
+    assert {remark["kind"] for row in rows for remark in row["remarks"]} == {"images_scaled"}
+    options = manifest_of(place / "out")["options"]
+    assert {name: options[f"--{name}"] for name in given} == {name: str(value) for name, value in given.items()}

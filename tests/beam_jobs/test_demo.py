@@ -53,7 +53,7 @@ def test_the_demo_goes_the_whole_way_and_has_nothing_to_do_when_repeated(tmp_pat
         assert f"{job}: nothing to do: {output}/{folder} is complete" in second
     after = {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()}
     changed = {path.relative_to(output).as_posix() for path in before if after[path] != before[path]}
-    assert changed == {"metrics/metrics.json"}  # an evaluation is quick, and always made anew
+    assert {name.partition("/")[0] for name in changed} == {"metrics"}  # an evaluation is quick, and made anew
 
 
 def refusal(capsys, *argv: str) -> str:

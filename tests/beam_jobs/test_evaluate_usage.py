@@ -15,6 +15,7 @@ from beam_jobs import evaluate
 from od_core.detections import Detections
 from od_core.ground_truth import GroundTruth
 from od_core.label_map import LabelMap
+from od_core.metrics.catalogue import METRICS
 from od_core.metrics.coco import CocoBoxes
 from od_core.metrics.frame import EvaluatedFrame
 from od_core.metrics.voc import PascalBoxes
@@ -71,9 +72,9 @@ def test_what_is_written(run):
         found_row("in/c.jpg", (2, LEFT, 0.7)),
     ]
     truth = [truth_row("a.jpg"), truth_row("b.jpg", (1, WHOLE)), truth_row("c.jpg", (2, LEFT), (2, CORNER))]
-    assert run(found, truth, "--metrics", "voc") == 0
+    assert run(found, truth, "--metrics", "voc", "--numbers_only") == 0
     report = run.report
-    assert report.pop("definitions").keys() == {"voc"}
+    assert report.pop("definitions").keys() == {"voc10"}
     assert report == {
         "boxbeam": "metrics/1",
         "metrics": {
@@ -114,13 +115,13 @@ def test_what_is_printed(run):
     assert "  1 frames of detections left out, the ground truth lacks them: x.jpg" in lines
     assert "  1 classes without any detection: dog" in lines
     assert any(line.startswith("coco: COCO (pycocotools): average precision") for line in lines)
-    assert any(line.startswith("voc: Pascal VOC 2010") for line in lines)
+    assert any(line.startswith("voc10: Pascal VOC 2010") for line in lines)
     assert [line.split() for line in lines if "mAP@0.5IOU" in line] == [[PASCAL, "0.5000"]]
     assert [line.split()[-1] for line in lines if "mAP (small)" in line] == ["-"]
     assert [line.split() for line in lines[-3:]] == [
-        ["class", "objects", "detections", "COCO", "AP", "AP@0.5"],
-        ["cat", "1", "1", "1.0000", "1.0000"],
-        ["dog", "1", "0", "0.0000", "0.0000"],
+        ["class", "objects", "detections", "coco", "AP", "voc10", "AP", "best", "F1", "at", "score"],
+        ["cat", "1", "1", "1.0000", "1.0000", "1.0000", "0.9000"],
+        ["dog", "1", "0", "0.0000", "0.0000", "0.0000", "-"],
     ]
     assert run.err == ""
 
@@ -135,7 +136,7 @@ def test_numbers_are_those_of_the_metrics_whatever_the_files(run):
         metric.update(frames)
         wanted |= metric.value()
     assert run(found, truth) == 0
-    assert run.metrics == wanted
+    assert {name: x for name, x in run.metrics.items() if not name.startswith("Insight_")} == wanted
     assert 0.1 < wanted[MAP] < 0.9
     first = (run.output / "metrics.json").read_bytes()
     assert run(list(reversed(found)), truth) == 0
@@ -223,14 +224,15 @@ class TestFrames:
         assert run.metrics["DetectionBoxes_Precision/mAP@.50IOU"] == pytest.approx(51 / 101)  # first by name: right
         assert run.metrics[PASCAL] == pytest.approx(1 / 2 / 2)  # last by name first: wrong
         assert run.report["frames"]["unknown"] == 10
-        assert run.report["names"]["unknown"][:2] == ["v.mp4", "v.mp4#1"]
+        assert run.report["names"]["unknown"] == ["v.mp4 (10 frames)"]
+        assert "  10 frames of detections left out, the ground truth lacks them: v.mp4 (10 frames)\n" in run.out
 
     def test_a_failed_video_is_failed_frames(self, run):
         found = [found_row("v.mp4", (1, WHOLE, 0.9), frame=1, kind="video")]
         found.append(failed_row("v.mp4", frame=None, kind="video"))
         truth = [truth_row("v.mp4", (1, WHOLE), frame=frame, kind="video") for frame in (1, 2, 3)]
         assert run(found, truth, "--allow_missing") == 0
-        assert run.report["names"]["unprocessed"] == ["v.mp4#000000002", "v.mp4#000000003"]
+        assert run.report["names"]["unprocessed"] == ["v.mp4 (2 frames)"]
         assert run.report["frames"]["failed"] == 2
         assert run.report["frames"]["unknown"] == 0
 
@@ -394,11 +396,6 @@ class TestSplits:
         assert run.metrics[PASCAL] == 1.0
         assert run.report["ground_truth"] == {"paths": [str(records)], "form": "records", "splits": ["val"]}
 
-    def test_several(self, run, records):
-        found = [found_row("a.jpg", (1, WHOLE, 0.9)), found_row("b.jpg"), found_row("c.jpg")]
-        assert run(found, records, "--split", "val,train") == 0
-        assert run.report["frames"]["evaluated"] == 3
-
     def test_one_that_is_not_there(self, run, records):
         assert run([found_row("c.jpg")], records, "--split", "vla") == 2
         assert "did you mean val" in run.err
@@ -412,7 +409,7 @@ class TestUsage:
         ("options", "message"),
         [
             (["--metrics", "cocoo"], "no metric called 'cocoo'; did you mean coco?"),
-            (["--metrics", "x"], "no metric called 'x'; there are coco, voc"),
+            (["--metrics", "x"], "no metric called 'x'; there are coco, voc10, voc07"),
             (["--metrics", "coco,"], "names with commas between them, got 'coco,'"),
             (["--split", ""], "names with commas between them"),
             (["--alow_missing"], "did you mean --allow_missing?"),
@@ -430,8 +427,18 @@ class TestUsage:
     def test_each_metric_alone_and_both(self, run):
         assert run(self.FOUND, self.TRUTH, "--metrics", "coco") == 0
         assert (MAP in run.metrics, PASCAL in run.metrics) == (True, False)
-        assert run(self.FOUND, self.TRUTH, "--metrics", "voc,coco") == 0
+        assert run(self.FOUND, self.TRUTH, "--metrics", "voc,coco,voc10") == 0
         assert (MAP in run.metrics, PASCAL in run.metrics) == (True, True)
+        assert list(run.report["definitions"]) == ["voc10", "coco", "insight"]
+
+    def test_all_metrics(self, run):
+        assert run(self.FOUND, self.TRUTH, "--metrics", "all") == 0
+        assert tuple(run.report["definitions"]) == (*METRICS, "insight")
+        prefixes = {"DetectionBoxes", "PascalBoxes", "Pascal07Boxes", "WeightedPascalBoxes", "OpenImagesV2"}
+        prefixes |= {"OpenImagesDetectionChallenge", "Insight"}
+        assert {name.partition("_")[0] for name in run.metrics} == prefixes
+        assert [x for name, x in run.metrics.items() if name.endswith("Precision/mAP@0.5IOU")] == [1.0] * 5
+        assert "coco AP  voc10 AP  voc07 AP  weighted_voc AP  open_images AP  open_images_challenge AP" in run.out
 
     def test_detections_that_are_not_there_not_finished_or_not_detections(self, run):
         truth = files.write_truth(run.folder / "t/truth.parquet", self.TRUTH)
@@ -489,6 +496,121 @@ class TestUsage:
         assert (run.output / "metrics.json").read_bytes() == before
         assert run([found_row("a.jpg")], self.TRUTH) == 0
         assert run.metrics[MAP] == 0.0
+
+
+class TestOpenImages:
+    """a.jpg has a cat, b.jpg nothing; somebody has looked for dogs in a.jpg, and for pets in b.jpg."""
+
+    NAMES = ("/m/cat", "/m/dog", "/m/pet", "/m/animal")
+    TREE = (
+        '{"LabelName": "/m/entity", "Subcategory": [{"LabelName": "/m/animal", "Subcategory":'
+        ' [{"LabelName": "/m/pet", "Subcategory": [{"LabelName": "/m/cat"}, {"LabelName": "/m/dog"}]}],'
+        ' "Part": [{"LabelName": "/m/tail"}]}]}'
+    )
+    LABELS = "ImageID,Source,LabelName,Confidence\na,x,/m/dog,0\nb,x,/m/pet,0\nother,x,/m/cat,1\na,x,/m/yeti,1\n"
+    OPTIONS = ("--metrics", "open_images,open_images_challenge", "--hierarchy", "{}/tree.json", "--image_labels")
+    PREFIX = "OpenImagesDetectionChallenge_PerformanceByCategory/AP@0.5IOU//m/"
+
+    @pytest.fixture
+    def evaluate_it(self, run):
+        def evaluate_it(*options, tree=self.TREE, labels=self.LABELS):
+            (run.folder / "tree.json").write_text(tree)
+            (run.folder / "labels.csv").write_text(labels)
+            write_label_map(run.folder / "set", *self.NAMES)
+            truth = [truth_row("in/a.jpg", (1, WHOLE)), truth_row("in/b.jpg")]
+            files.write_truth(run.folder / "set/t.parquet", truth, dict(enumerate(self.NAMES, 1)))
+            found = [
+                found_row("a.jpg", (1, WHOLE, 0.9), (2, WHOLE, 0.8), (3, WHOLE, 0.7), (4, CORNER, 0.6)),
+                found_row("b.jpg", (1, WHOLE, 0.95), (3, WHOLE, 0.7), (4, WHOLE, 0.9)),
+            ]
+            places = [option.format(run.folder) for option in options]
+            return run(found, run.folder / "set", *places, labels=dict(enumerate(self.NAMES, 1)))
+
+        return evaluate_it
+
+    def test_an_object_counts_for_the_classes_above_and_labels_for_those_above_or_below(self, run, evaluate_it):
+        """That no pet is in b.jpg says that no cat is, but nothing of animals: there one is not looked at."""
+        assert evaluate_it(*self.OPTIONS, "{}/labels.csv") == 0
+        assert run.metrics[self.PREFIX + "cat"] == pytest.approx(1 / 2)
+        assert run.metrics[self.PREFIX + "dog"] is None
+        assert run.metrics[self.PREFIX + "pet"] == pytest.approx(1 / 2)  # equal scores: that of b.jpg comes first
+        assert run.metrics[self.PREFIX + "animal"] == 0.0
+        v2 = "OpenImagesV2_PerformanceByCategory/AP@0.5IOU//m/animal"
+        assert run.metrics[v2] == 0.0
+        assert "as the hierarchy has them" in run.report["definitions"]["open_images"]
+
+    def test_without_labels_only_what_is_annotated_counts(self, run, evaluate_it):
+        assert evaluate_it(*self.OPTIONS[:4]) == 0
+        assert [run.metrics[self.PREFIX + name] for name in ("cat", "pet")] == [1.0, 1.0]
+
+    def test_without_a_hierarchy_every_class_is_by_itself(self, run, evaluate_it):
+        assert evaluate_it(*self.OPTIONS[:2], "--image_labels", "{}/labels.csv") == 0
+        assert [run.metrics[self.PREFIX + name] for name in ("cat", "pet")] == [1.0, None]
+
+    @pytest.mark.parametrize(
+        ("files", "message"),
+        [
+            ({"tree": "{"}, "tree.json: not JSON"),
+            ({"tree": "[1]"}, "tree.json: no hierarchy of classes: found [1]; expected Open Images' form"),
+            ({"tree": '{"LabelName": "x", "Subcategory": [3]}'}, "found 3"),
+            ({"tree": '{"LabelName": "x", "Subcategory": [{"LabelName": "y"}]}'}, "it speaks of 'y'"),
+            ({"labels": "ImageID,LabelName\na,/m/cat\n"}, "no CSV file with the columns ImageID, LabelName, Conf"),
+            ({"labels": "ImageID,LabelName,Confidence\na,/m/cat,maybe\n"}, "labels.csv: no CSV file"),
+            ({"labels": "ImageID,LabelName,Confidence\nz,/m/cat,1\n"}, "speaks of image 'z', the ground truth"),
+            ({"labels": ""}, "labels.csv: no CSV file"),
+        ],
+    )
+    def test_files_that_are_something_else(self, run, evaluate_it, files, message):
+        assert evaluate_it(*self.OPTIONS, "{}/labels.csv", **files) == 2
+        assert message in run.err
+        assert not run.output.exists()
+
+    @pytest.mark.parametrize("option", ["--hierarchy", "--image_labels"])
+    def test_files_that_are_not_there_or_not_asked_for(self, run, evaluate_it, option):
+        assert evaluate_it(*self.OPTIONS[:2], option, "{}/nowhere") == 2
+        assert "nowhere: cannot read the" in run.err
+        assert evaluate_it(option, "{}/tree.json") == 2
+        assert f"{option} is for Open Images' numbers: add --metrics open_images" in run.err
+
+
+class TestFailUnder:
+    """One image of two is right: the AP of cats is 1, that of dogs 0."""
+
+    TRUTH = (truth_row("a.jpg", (1, WHOLE)), truth_row("b.jpg", (2, LEFT)))
+    FOUND = (found_row("a.jpg", (1, WHOLE, 0.9)), found_row("b.jpg"))
+
+    def test_enough(self, run):
+        assert run(self.FOUND, self.TRUTH, "--fail_under", "mAP=0.4", "--fail_under", f"{PASCAL}=0.5") == 0
+        assert run.err == ""
+
+    def test_too_little_is_a_status_of_its_own_after_everything_is_written(self, run):
+        status = run(self.FOUND, self.TRUTH, "--fail_under", "mAP/cat=1.01", "--fail_under", "AP@0.5IOU/dog=0.1")
+        assert status == evaluate.EXIT_BELOW == 4
+        assert run.err == (
+            "boxbeam evaluate: --fail_under: DetectionBoxes_PerformanceByCategory/mAP/cat is 1, wanted at least 1.01;"
+            " PascalBoxes_PerformanceByCategory/AP@0.5IOU/dog is 0, wanted at least 0.1\n"
+        )
+        assert run.metrics[MAP] == pytest.approx(0.5)
+        assert "evaluate: 2 frames evaluated" in run.out
+
+    def test_an_undefined_number_is_never_enough(self, run):
+        assert run(self.FOUND, self.TRUTH, "--fail_under", "mAP (small)=-1") == 4
+        assert "Precision/mAP (small) is undefined" in run.err
+
+    @pytest.mark.parametrize(
+        ("gate", "message"),
+        [
+            ("map=0.5", "no number called 'map'; did you mean mAP?"),
+            ("cat=0.5", "'cat' could be each of DetectionBoxes_PerformanceByCategory/mAP/cat, PascalBoxes_"),
+            ("mAP", "must be a number's name and the least it must be, NAME=X, got 'mAP'"),
+            ("=1", "NAME=X, got '=1'"),
+            ("mAP=much", "must be a number, got 'much'"),
+        ],
+    )
+    def test_a_number_that_there_is_not_is_refused_before_the_work(self, run, gate, message):
+        assert run(self.FOUND, self.TRUTH, "--fail_under", gate) == 2
+        assert message in run.err
+        assert not run.output.exists()
 
 
 def test_neither_tensorflow_nor_anything_that_decodes_is_imported(run):

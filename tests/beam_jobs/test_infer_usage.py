@@ -5,12 +5,15 @@ import pathlib
 import subprocess
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 
 import pytest
 
 from beam_jobs import infer
 from od_core.label_map import read_label_map
 from od_core.model import find_model
+from od_core.model_tensors import ModelTensors
+from od_core.video_sampling import Sampling
 from pipelines.dataset import Manifest
 from pipelines.infer import InferJob
 
@@ -273,6 +276,61 @@ def test_a_manifest_of_somebody_else_is_left_alone(refusal, place, content):
     said = refusal()
     assert said.startswith(f"{place}/out/manifest.json: not a manifest that this boxbeam wrote (")
     assert "choose another --output" in said
+
+
+# Which frames
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fps": 2, "every": 3}, "argument --every: not allowed with argument --fps"),
+        ({"fps": 0}, "argument --fps: must be a number above 0, such as 2, 0.5 or 30000/1001, got '0'"),
+        ({"every": 0}, "argument --every: must be a whole number of at least 1, got '0'"),
+        ({"start": 10, "end": "0:09.5"}, "--end 9.5 is not after --start 10"),
+        ({"start": -1}, "argument --start: must be seconds, or [hours:]minutes:seconds as in 1:30, got '-1'"),
+    ],
+)
+def test_frames_that_cannot_be_chosen_are_refused(refusal, changes, message):
+    assert refusal(**changes).startswith(message)
+
+
+def test_an_output_of_other_frames_is_refused_and_equal_ones_are_known_again(refusal, place, command, capsys):
+    model, labels = find_model(place / "model.pb"), read_label_map(place / "labels.pbtxt")
+    job = InferJob(model.path, model.digest(), labels, sampling=Sampling(fps=Fraction(5, 2), start=Fraction(90)))
+    (place / "out").mkdir()
+    (place / "out" / "manifest.json").write_text(_manifest(options=dict(job.options)))
+    said = refusal()
+    assert "--fps was 5/2, now not there" in said
+    assert "--start was 90 s, now not there" in said
+    assert infer.main(command(fps="2.50", start="1:30", dry_run=True)) == 0
+    capsys.readouterr()
+
+
+# Models of other names
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"output_tensors": "boxes=a"}, "--output_tensors: say which output gives the scores"),
+        ({"output_tensors": "box=a,scores=b,classes=c"}, "--output_tensors: a model has no output for 'box'"),
+        ({"box_format": "xywh"}, "--box_format: 'xywh' is not one of ymin_xmin_ymax_xmax, "),
+        ({"first_class_id": 2}, "argument --first_class_id: invalid choice: 2"),
+    ],
+)
+def test_tensors_that_cannot_be_meant_are_refused(refusal, changes, message):
+    assert refusal(**changes).startswith(message)
+
+
+def test_an_output_of_other_tensors_is_refused(refusal, place):
+    model, labels = find_model(place / "model.pb"), read_label_map(place / "labels.pbtxt")
+    job = InferJob(model.path, model.digest(), labels, tensors=ModelTensors("x", box_format="cx_cy_w_h"))
+    (place / "out").mkdir()
+    (place / "out" / "manifest.json").write_text(_manifest(options=dict(job.options)))
+    said = refusal(input_tensor="y")
+    assert "--box_format was cx_cy_w_h, now not there" in said
+    assert "--input_tensor was x, now y" in said
 
 
 # Values that are missing or empty

@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -16,11 +17,17 @@ from PIL import Image
 
 from beam_jobs import inspect
 from od_core.detections import Detections
-from od_core.examples import ENCODED, encode_example
+from od_core.examples import ENCODED, OBJECT_BOX, OBJECT_CLASS_LABEL, OBJECT_CLASS_TEXT, SOURCE_ID, encode_example
 from od_core.records import write_record
 from od_core.schemas import DETECTIONS_VERSION, FrameError, FrameRow, detections_table
+from pipelines.convert import ConvertJob
+from pipelines.convert_layout import Layout
 from pipelines.dataset import DataFile, Manifest
+from pipelines.observer import Silent
+from pipelines.work import Engine, run
 from tests.blocks_scene import draw_scene, jpeg, write_video
+from tests.pipelines.made_annotations import index_of, voc_xml, write_voc
+from tests.pipelines.toy_job import toy_work
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 LABELS = {1: "cat", 2: "dog"}
@@ -187,61 +194,232 @@ def test_what_is_no_image_is_not_valid_as_one(said, tmp_path, content, what):
     assert what in text
 
 
-# TFRecords
+# TFRecords that others wrote
 
 
-def records(count: int = 4) -> list[bytes]:
-    written = []
-    for number in range(count):
-        file = io.BytesIO()
-        write_record(file, encode_example({ENCODED: jpeg(draw_scene(number, width=64, height=48).image)}))
-        written.append(file.getvalue())
-    return written
+def packed(*payloads: bytes) -> bytes:
+    file = io.BytesIO()
+    for payload in payloads:
+        write_record(file, payload)
+    return file.getvalue()
 
 
-def test_records_are_counted_those_without_an_image_too(said, tmp_path):
-    without = io.BytesIO()
-    write_record(without, encode_example({"label": 3}))
-    (tmp_path / "x.tfrecord").write_bytes(b"".join([*records(2), without.getvalue(), *records(1)]))
+def example(number: int = 0, label: str = "cat", **more: object) -> bytes:
+    fields = {ENCODED: jpeg(draw_scene(number, width=64, height=48).image), SOURCE_ID: str(number)}
+    fields |= dict(zip(OBJECT_BOX, (0.25, 0.25, 0.75, 0.75), strict=True))
+    return encode_example({**fields, OBJECT_CLASS_TEXT: [label], OBJECT_CLASS_LABEL: [1], **more})
+
+
+FEATURES = [
+    "  features:",
+    "    image/encoded                    bytes    in all records, 1 value each",
+    "    image/object/bbox/xmax           float    in all records, 1 value each",
+    "    image/object/bbox/xmin           float    in all records, 1 value each",
+    "    image/object/bbox/ymax           float    in all records, 1 value each",
+    "    image/object/bbox/ymin           float    in all records, 1 value each",
+    "    image/object/class/label         int64    in all records, 1 value each",
+    "    image/object/class/text          bytes    in all records, 1 value each",
+    "    image/source_id                  bytes    in all records, 1 value each",
+]
+
+
+@pytest.mark.parametrize("name", ["x.tfrecord", "train-00000-of-00001", "x.tfrecord.gz", "records.bin", "packed.bin"])
+def test_records_are_described_packed_or_not_whatever_their_name(said, tmp_path, name):
+    content = packed(example(0), example(1))
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") or "packed" in name else content)
+    status, text = said(tmp_path / name)
+    head, *lines = text.splitlines()
+    assert (status, head) == (0, f"{tmp_path / name}: tf.train.Examples of object detection, valid")
+    assert lines[0].startswith("  2 records in 1 file (")
+    assert ("GZIP" in lines[0]) == (name.endswith("gz") or "packed" in name)
+    assert lines[1:] == [
+        "  images: 2 jpeg; width 64, height 48 px",
+        "  objects: 2; per image 1",
+        "  sizes: 2 small, 0 medium, 0 large (COCO's, by area: below 32², from 96² px)",
+        "    1 class                      objects",
+        "    cat                                2",
+        *FEATURES,
+    ]
+
+
+def write_shards(folder: pathlib.Path) -> pathlib.Path:
+    folder.mkdir()
+    (folder / "train-00000-of-00002").write_bytes(packed(example(0), example(1)))
+    (folder / "train-00001-of-00002").write_bytes(packed(example(2)))
+    (folder / "val-00000-of-00001").write_bytes(packed(example(3)))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "given",
+    [["."], ["*"], ["train-*", "val-*"], ["train-00000-of-00002", "train-00001-of-00002", "val-00000-of-00001"]],
+)
+def test_several_files_are_taken_together(said, tmp_path, given):
+    folder = write_shards(tmp_path / "in")
+    status, text = said(*(folder / one for one in given))
+    assert status == 0
+    assert "  4 records in 3 files (" in text
+    assert (
+        "    1 class                        train         val\n    cat                                3           1\n"
+        in text
+    )
+
+
+def test_shards_that_are_not_there_are_only_noted(said, tmp_path):
+    status, text = said(write_shards(tmp_path / "in") / "train-00000-of-00002")
+    assert status == 0
+    assert "  note: shards that are not here (1): train: 1 of 2 are here, number 1 for one is not." in text
+
+
+def test_the_label_map_beside_records_is_used(said, tmp_path):
+    folder = write_shards(tmp_path / "in")
+    (folder / "my_label_map.pbtxt").write_text('item { id: 1 name: "dog" }')
+    status, text = said(folder)
+    assert status == 1
+    assert f"\n  label map: 1 class ({folder}/my_label_map.pbtxt)\n" in text
+    assert (
+        "  problem: a class that the label map lacks (4): train-00000-of-00002: record 0: object 0: called 'cat'"
+        in text
+    )
+
+
+def test_a_label_map_can_be_given(said, tmp_path):
+    folder = write_shards(tmp_path / "in")
+    (tmp_path / "l.pbtxt").write_text('item { id: 1 name: "cat" }')
+    status, text = said(folder, "--label_map", tmp_path / "l.pbtxt")
+    assert (status, f"  label map: 1 class ({tmp_path}/l.pbtxt)" in text) == (0, True)
+    (tmp_path / "l.pbtxt").write_text("cat")
+    assert said(folder, "--label_map", tmp_path / "l.pbtxt")[0] == 2
+    status, text = said(tmp_path / "l.pbtxt", "--label_map", tmp_path / "l.pbtxt")
+    assert (status, "--label_map is for TFRecords that others wrote" in text) == (2, True)
+
+
+def test_a_record_without_an_image_is_named(said, tmp_path):
+    (tmp_path / "x.tfrecord").write_bytes(packed(example(0), encode_example({"label": 3}), example(1)))
     status, text = said(tmp_path / "x.tfrecord")
     assert status == 1
-    assert text.startswith("  record 2: ")
-    assert text.endswith(f"{tmp_path}/x.tfrecord: 4 records, 3 of them with an image, 1 not usable\n")
+    assert text.startswith(f"{tmp_path}/x.tfrecord: tf.train.Examples of object detection, NOT valid\n  3 records ")
+    assert (
+        "  problem: a record without an image as the API wants it (1): x.tfrecord: record 1: the record has no" in text
+    )
+    assert "    label                            int64    in 1 of 3 records, 1 value each\n" in text
 
 
-@pytest.mark.parametrize("name", ["x.tfrecord", "train-00000-of-00002", "x.tfrecord.gz"])
-def test_sound_records_are_valid_packed_or_not(said, tmp_path, name):
-    content = b"".join(records())
-    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
-    expected = f"{tmp_path / name}: 4 records, 4 of them with an image, 0 not usable\n"
-    assert said(tmp_path / name) == (0, expected)
-
-
-def test_a_damaged_record_is_named_and_the_others_are_counted(said, tmp_path):
-    written = records()
-    written[1] = written[1][:100] + bytes([written[1][100] ^ 1]) + written[1][101:]
-    (tmp_path / "x.tfrecord").write_bytes(b"".join(written))
+def test_damage_is_named_and_other_records_are_counted(said, tmp_path):
+    content = packed(example(0))
+    (tmp_path / "x.tfrecord").write_bytes(content + content[:100] + b"?" + content[101:] + content[:-5])
     status, text = said(tmp_path / "x.tfrecord")
     assert status == 1
-    assert f"  record 1: the record at byte {len(written[0])} is damaged" in text
-    assert "4 records, 3 of them with an image, 1 not usable" in text
+    assert "  3 records in 1 file" not in text
+    assert "  2 records in 1 file" in text
+    assert (
+        f"  problem: a damaged record (1): x.tfrecord: record 1: the record at byte {len(content)} is damaged" in text
+    )
+    assert "  problem: a file in which no more records can be found (1): x.tfrecord: after 2 records: " in text
 
 
-def test_a_file_that_is_cut_off_within_a_record_is_not_valid(said, tmp_path):
-    (tmp_path / "x.tfrecord").write_bytes(b"".join(records())[:-5])
+def test_only_decoding_finds_pixels_that_are_cut_off(said, tmp_path):
+    cut = jpeg(draw_scene(0, width=64, height=48).image)[:-300]
+    (tmp_path / "x.tfrecord").write_bytes(packed(example(0, **{ENCODED: cut})))
+    assert said(tmp_path / "x.tfrecord")[0] == 0
+    status, text = said(tmp_path / "x.tfrecord", "--decode")
+    assert (status, "problem: an image that cannot be used (1): x.tfrecord: record 0" in text) == (1, True)
+
+
+def test_what_records_say_does_not_steer_the_terminal(said, tmp_path):
+    (tmp_path / "x.tfrecord").write_bytes(packed(example(0, label="cat\x1b[2J\n")))
     status, text = said(tmp_path / "x.tfrecord")
+    assert (status, "    cat\\x1b[2J\\n" in text, "\x1b" in text) == (0, True, False)
+
+
+def test_many_classes_of_records_are_shown_up_to_a_limit(said, tmp_path):
+    records = [example(n, f"class {n}", **{OBJECT_CLASS_LABEL: [n + 1]}) for n in range(50)]
+    (tmp_path / "x.tfrecord").write_bytes(packed(*records))
+    status, text = said(tmp_path / "x.tfrecord")
+    assert (status, text.count("\n    class "), "\n    and 10 more\n" in text) == (0, 40, True)
+
+
+# Record datasets
+
+
+@pytest.fixture(scope="module")
+def records_folder(tmp_path_factory) -> pathlib.Path:
+    """What convert makes of four images, one of them without objects, one damaged."""
+    root = tmp_path_factory.mktemp("records")
+    write_voc(root / "in", 4)
+    (root / "in" / "Annotations" / "img01.xml").write_text(voc_xml("img01.jpg"))
+    (root / "in" / "JPEGImages" / "img02.jpg").write_bytes(b"hello")
+    job = ConvertJob(Layout({"train": 0.5, "val": 0.5}, num_shards=1))
+    work = toy_work([str(root / "in")], root / "out", job, isolation="none")
+    run(work, Engine(), Silent(), max_failed_ratio=1.0)
+    return root / "out"
+
+
+def test_a_record_dataset_is_described(said, records_folder):
+    status, text = said(records_folder)
+    head, first, *lines = text.splitlines()
+    assert (status, head) == (0, f"{records_folder}: record dataset, valid")
+    assert first.startswith("  3 records in 2 shards (")
+    assert first.endswith(" KiB), made from voc annotations")
+    split = {row["key"]: row["split"] for row in index_of(records_folder)}
+    assert set(split.values()) == {"train", "val"}
+    counts = {name: [key for key in split if split[key] == name and key != "img02.jpg"] for name in ("train", "val")}
+    told = [f"{name}: {len(keys)} record{'s' * (len(keys) != 1)} in 1 shard" for name, keys in counts.items()]
+    assert lines[0] == f"  {', '.join(told)}"
+    assert lines[1].startswith("  index: 4 images, 1 of them failed (img02.jpg: not a supported image but plain text")
+    assert lines[2:5] == [
+        "  images: 3 jpeg; width 40, height 30 px",
+        "  objects: 4; per image 0 to 2 (median 2); 1 image without any",
+        "  sizes: 4 small, 0 medium, 0 large (COCO's, by area: below 32², from 96² px)",
+    ]
+    cats = [sum(key in ("img00.jpg", "img03.jpg") for key in keys) for keys in counts.values()]
+    assert lines[5:] == [
+        "    2 classes                      train         val",
+        *(f"    {name:<24}{cats[0]:>12}{cats[1]:>12}" for name in ("cat", "dog")),
+    ]
+
+
+def test_a_record_dataset_whose_bytes_changed_is_not_valid(said, records_folder, tmp_path):
+    folder = shutil.copytree(records_folder, tmp_path / "out")
+    shard = next(path for path in sorted(folder.glob("*.tfrecord")) if path.stat().st_size)
+    shard.write_bytes(shard.read_bytes()[:-1] + b"?")
+    status, text = said(folder)
     assert status == 1
-    assert "  record 3: the file ends within the record" in text
+    assert text.startswith(f"{folder}: record dataset, NOT valid\n")
+    assert f"  problem: a damaged record (1): {shard.name}: record " in text
+    assert "Way out: make the dataset again with boxbeam convert --overwrite" in text
 
 
-def test_only_the_first_damaged_records_are_told(said, tmp_path):
-    broken = io.BytesIO()
-    for _ in range(15):
-        write_record(broken, b"no example")
-    (tmp_path / "x.tfrecord").write_bytes(broken.getvalue())
-    status, text = said(tmp_path / "x.tfrecord")
-    assert (status, text.count("\n")) == (1, 11)
-    assert "15 records, 0 of them with an image, 15 not usable" in text
+def test_a_record_dataset_without_its_manifest_is_still_known(said, records_folder, tmp_path):
+    folder = shutil.copytree(records_folder, tmp_path / "out")
+    (folder / "manifest.json").unlink()
+    status, text = said(folder)
+    assert status == 1
+    assert text.startswith(f"{folder}: record dataset, NOT valid\n  3 records in 2 shards")
+    assert "manifest.json is missing: the dataset is not finished" in text
+
+
+def test_the_index_of_a_record_dataset_is_not_looked_at_alone(said, records_folder):
+    (index,) = records_folder.glob("index-*.parquet")
+    status, text = said(index)
+    assert status == 2
+    assert f"give its folder, {records_folder}" in text
+
+
+def test_an_output_that_is_not_finished_is_not_valid(said, tmp_path):
+    (tmp_path / "_work").mkdir()
+    status, text = said(tmp_path)
+    assert (status, text) == (
+        1,
+        f"{tmp_path}: not valid: the output of a boxbeam command that is not finished; repeat it, it continues\n",
+    )
+
+
+def test_outputs_that_are_not_inspected_are_named(said, tmp_path):
+    (tmp_path / "manifest.json").write_text('{"boxbeam": "manifest/1", "job": "render"}')
+    status, text = said(tmp_path)
+    assert status == 2
+    assert "the output of boxbeam render, which is not inspected" in text
 
 
 # Videos
@@ -309,6 +487,7 @@ def test_a_file_that_is_a_model_by_name_only_is_not_valid(said, tmp_path):
 def test_a_model_says_what_it_takes_and_gives(said, tmp_path):
     from tests.blocks_model import write_frozen_graph
 
+    (tmp_path / "label_map.pbtxt").write_text('item { id: 1 name: "cat" }')
     write_frozen_graph(tmp_path / "frozen_inference_graph.pb")
     digest = hashlib.sha256((tmp_path / "frozen_inference_graph.pb").read_bytes()).hexdigest()
     status, text = said(tmp_path)
@@ -320,6 +499,7 @@ def test_a_model_says_what_it_takes_and_gives(said, tmp_path):
         *(f"  output: {name} ({name}:0)" for name in (
             "detection_boxes", "detection_scores", "detection_classes", "num_detections"
         )),
+        f"  label map beside it: 1 class ({tmp_path}/label_map.pbtxt)",
     ]  # fmt: skip
 
 
@@ -345,7 +525,38 @@ def test_a_folder_and_a_file_of_no_kind_are_wrong_usage(said, tmp_path):
     assert said(tmp_path / "notes.odt")[0] == 2
     status, text = said(tmp_path)
     assert status == 2
-    assert "found notes.odt" in text
+    assert "found notes.odt; images, videos and label maps are looked at one by one" in text
+
+
+def test_an_empty_folder_and_a_pattern_without_a_match_are_wrong_usage(said, tmp_path):
+    status, text = said(tmp_path)
+    assert (status, f"error: {tmp_path}: an empty folder (" in text) == (2, True)
+    status, text = said(tmp_path / "*.tfrecord")
+    assert (status, "*.tfrecord: this pattern matches no file (" in text) == (2, True)
+
+
+def test_a_folder_of_checkpoints_is_told_to_be_exported(said, tmp_path):
+    """Their parts are named like shards."""
+    for name in ("ckpt-0.data-00000-of-00001", "ckpt-0.index", "checkpoint"):
+        (tmp_path / name).write_bytes(b"x")
+    status, text = said(tmp_path)
+    assert status == 2
+    assert "This looks like a training folder: export it" in text
+
+
+def test_the_name_that_was_meant_is_guessed(said, tmp_path):
+    (tmp_path / "train.tfrecord").write_bytes(b"")
+    status, text = said(tmp_path / "train.tfrecords")
+    assert (status, f"did you mean {tmp_path}/train.tfrecord?" in text) == (2, True)
+
+
+def test_several_paths_are_looked_at_one_after_the_other(said, tmp_path):
+    (tmp_path / "l.pbtxt").write_text('item { id: 1 name: "cat" }')
+    (tmp_path / "a.jpg").write_bytes(b"hello")
+    status, text = said(tmp_path / "a.jpg", tmp_path / "l.pbtxt")
+    assert status == 1
+    assert text.startswith(f"{tmp_path}/a.jpg: not valid: ")
+    assert f"\n{tmp_path}/l.pbtxt: label map of 1 class\n" in text
 
 
 @pytest.mark.parametrize("name", ["p.jpg", "p.tfrecord", "p.parquet"])

@@ -2,7 +2,9 @@
 
 import argparse
 import os
+import re
 from collections.abc import Callable
+from fractions import Fraction
 
 import pytest
 
@@ -237,3 +239,31 @@ def test_no_more_workers_than_cores_this_process_may_use():
     finally:
         os.sched_setaffinity(0, before)
     assert options.cores() == len(before)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        *(("90", 90), ("90.25", Fraction("90.25")), ("1:30", 90), ("01:02:03.5", Fraction("3723.5")), ("0", 0)),
+        *(("100:00", 6000), ("0:05", 5)),
+    ],
+)
+def test_a_place_in_a_video(text, seconds):
+    assert options.moment(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "1:60", "1:99:00", "-1", "1:", ":30", "1:2:3:4", "90s", "nan", "1e3", "²"])
+def test_what_is_no_place_in_a_video(text):
+    with pytest.raises(argparse.ArgumentTypeError, match=re.escape(repr(text))):
+        options.moment(text)
+
+
+def test_a_rate_is_exact():
+    rates = [options.rate(text) for text in ("2", "0.1", "29.97", "30000/1001")]
+    assert rates == [2, Fraction(1, 10), Fraction(2997, 100), Fraction(30000, 1001)]
+
+
+@pytest.mark.parametrize("text", ["", "0", "0.0", "-1", "1/0", "inf", "nan", "1e9", "two", "1/2/3"])
+def test_what_is_no_rate(text):
+    with pytest.raises(argparse.ArgumentTypeError, match=re.escape(f"got {text!r}")):
+        options.rate(text)

@@ -123,6 +123,17 @@ def test_other_options_in_the_same_output_are_refused(
     assert f"was made with other options: {change}. Rows of both" in said
 
 
+def test_a_sample_of_what_shows_something(
+    place: pathlib.Path, command: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ("--sample", "2", "--seed", "3", "--only", "detections", "--min_score", "red=0.95,0.2", "--max_side", "64")
+    assert render.main(command(*more, "--isolation", "none")) == 0
+    assert "2 inputs: 2 done, 0 empty, 0 failed" in capsys.readouterr().out
+    options = json.loads((place / "out/manifest.json").read_text())["options"]
+    wanted = {"--sample": "2 of seed 3", "--only": "detections", "--min_score": "0.2,red=0.95", "--max_side": "64"}
+    assert options.items() >= wanted.items()
+
+
 def test_a_failed_original_is_told_and_gives_status_3(
     place: pathlib.Path, command: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -175,7 +186,7 @@ def test_another_dataset_is_refused_by_its_name(
     assert render.main(command("--isolation", "none")) == 0
     capsys.readouterr()
     assert refusal(detections="out", output="again") == (
-        f"{place}/out: holds the output of boxbeam render (boxbeam.rendered/1), expected detections"
+        f"{place}/out: holds the output of boxbeam render (boxbeam.rendered/2), expected detections"
         " (boxbeam.detections/1) as boxbeam infer writes them"
     )
     (place / "out/manifest.json").write_text('{"no": "manifest"}')
@@ -237,6 +248,24 @@ def test_originals_that_are_nowhere_are_refused(refusal: Callable[..., str], pla
         (["--crf", "0"], "argument --crf: must be a whole number from 1 to 51, got '0'"),
         (["--crf", "52"], "argument --crf: must be a whole number from 1 to 51, got '52'"),
         (["--min_score", "2"], "argument --min_score: must be from 0 to 1, got '2'"),
+        (["--min_score", "0.5,red=2"], "argument --min_score: must be from 0 to 1, got '2'"),
+        (["--min_score", "red=0.1,red=0.2"], "argument --min_score: must name each class once"),
+        (["--min_score", "0.1,0.2"], "argument --min_score: must be one score, and others as CLASS=SCORE"),
+        (["--min_score", "0.5,rde=0.1"], "--min_score: the detections have no class called 'rde'; did you mean 'red'?"),
+        (["--colour_by", "verdict"], "--colour_by verdict compares detections with ground truth; give it with"),
+        (["--crop_margin", "0.1"], "--crop_margin is about --crops; give both, or neither"),
+        (
+            ["--crops", "--colour_by", "verdict", "--ground_truth", "truth.parquet"],
+            "--colour_by is about pictures that",
+        ),
+        (["--crops", "--layout", "overlay"], "--layout is about pictures that are drawn on, and --crops makes none"),
+        (["--blur", "red", "bleu"], "--blur: the detections have no class called 'bleu'; did you mean 'blue'?"),
+        (["--only", "errors"], "--only errors compares detections with ground truth; give it with --ground_truth"),
+        (["--only", "mistakes"], "argument --only: invalid choice: 'mistakes'"),
+        (["--sample", "0"], "argument --sample: must be a whole number of at least 1, got '0'"),
+        (["--seed", "x"], "argument --seed: must be a whole number, got 'x'"),
+        (["--max_side", "8"], "argument --max_side: must be at least 64, got '8'"),
+        (["--iou", "0.1"], "argument --iou: must be above 0.1 and at most 1, got '0.1'"),
         (["--groundtruth", "x"], "unknown option --groundtruth; did you mean --ground_truth?"),
     ],
 )
@@ -280,6 +309,9 @@ def test_the_help_names_every_option_and_what_comes_out(capsys: pytest.CaptureFi
         "--layout",
         "--min_score",
         "--crf",
+        "--only",
+        "--sample",
+        "--max_side",
         "val.tfrecord/000012",
     ):
         assert word in said

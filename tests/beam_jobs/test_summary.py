@@ -246,6 +246,7 @@ def test_secrets_do_not_get_into_the_report(command, shown):
         (2000, "item processes", "2,000 item processes"),
         (1, "item processes", "1 item process"),
         (1, "classes", "1 class"),
+        (1, "boxes", "1 box"),
         (1, "bytes", "1 byte"),
     ],
 )

@@ -109,7 +109,7 @@ def tf2_saved_model(folder: Path, input_kind: str = "image_tensor", batch: int |
             boxes, scores, classes, count = find_colours(tf, images)
             return dict(zip(OUTPUTS, (boxes, scores * self.weight, classes, count), strict=True))
 
-    return _save(folder, Model())
+    return save(folder, Model())
 
 
 def classifier(folder: Path) -> Path:
@@ -121,10 +121,11 @@ def classifier(folder: Path) -> Path:
         def serve(self, images: Any) -> dict[str, Any]:
             return {"output_0": tf.reduce_mean(images, axis=[1, 2])}
 
-    return _save(folder, Model())
+    return save(folder, Model())
 
 
-def _save(folder: Path, model: Any) -> Path:
+def save(folder: Path, model: Any) -> Path:
+    """A SavedModel of `model.serve`."""
     import tensorflow as tf
 
     with _quiet():

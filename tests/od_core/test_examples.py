@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from od_core import examples, label_map
 from od_core.errors import RecordError
-from od_core.examples import ImageExample, encode_example, parse_ground_truth, parse_image_example
+from od_core.examples import (
+    SHA256,
+    ImageExample,
+    encode_example,
+    list_features,
+    parse_ground_truth,
+    parse_image_example,
+    parse_sha256,
+)
 from od_core.ground_truth import GroundTruth
 from od_core.label_map import LabelMap, LabelMapItem
 from od_core.records import read_records
@@ -247,3 +255,22 @@ def test_tensorflow_is_not_needed():
     )
     repository = pathlib.Path(__file__).resolve().parents[2]
     assert subprocess.run([sys.executable, "-c", probe], cwd=repository, check=False).returncode == 0
+
+
+def test_features_are_listed_as_they_are():
+    serialized = encode_example({"b": [b"x", b"y"], "a": 3, "c": np.zeros(0, np.float32)})
+    assert list_features(serialized) == {"a": ("int64", 1), "b": ("bytes", 2), "c": ("float", 0)}
+
+
+def test_a_feature_without_a_list_has_no_kind():
+    assert list_features(b"\x0a\x07\x0a\x05\x0a\x01a\x12\x00") == {"a": ("", 0)}
+
+
+def test_a_sequence_example_is_refused():
+    with pytest.raises(RecordError, match="SequenceExample"):
+        list_features(b"\x0a\x00\x12\x00")
+
+
+def test_the_noted_checksum():
+    assert parse_sha256(encode_example({SHA256: "0a"})) == "0a"
+    assert parse_sha256(encode_example({"a": 1})) == ""

@@ -8,9 +8,10 @@ from PIL import Image
 from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject
 from od_core.errors import ImageError
 from od_core.examples import parse_ground_truth, parse_image_example
-from od_core.image_record import StoredImage, encode_record, stored_image, upright_objects
-from od_core.images import decode_image, read_header
+from od_core.image_record import encode_record, placed_objects
+from od_core.images import decode_image
 from od_core.label_map import LabelMap
+from od_core.stored_image import TURNED, StoredImage, stored_image
 from tests.pipelines.made_annotations import features_of, picture
 
 CAT = AnnotatedObject("cat", (3, 4, 13, 24), "object 1")
@@ -24,77 +25,11 @@ def saved(image: Image.Image, format: str, **options: object) -> bytes:
 
 def stored(width: int, height: int, orientation: int = 1) -> StoredImage:
     """An image of this upright size."""
-    return StoredImage(b"", "jpeg", width, height, orientation, "jpeg")
+    return StoredImage(b"", "jpeg", width, height, orientation, "jpeg", (TURNED,) if orientation != 1 else ())
 
 
 def annotated(width: int | None, height: int | None, *objects: AnnotatedObject) -> AnnotatedImage:
     return AnnotatedImage("a.jpg", "a.xml", "a.xml", "", width, height, objects)
-
-
-# What is stored
-
-
-@pytest.mark.parametrize("format", ["JPEG", "PNG"])
-def test_jpeg_and_png_are_stored_byte_for_byte(format):
-    encoded = picture(format=format)
-    assert stored_image(encoded) == StoredImage(encoded, format.lower(), 40, 30, 1, format.lower())
-    assert not stored_image(encoded).is_changed
-
-
-@pytest.mark.parametrize("mode", ["L", "P", "1", "RGBA", "LA"])
-def test_every_kind_of_png_is_stored_byte_for_byte(mode):
-    encoded = saved(Image.open(io.BytesIO(picture())).convert(mode), "PNG")
-    assert stored_image(encoded).encoded == encoded
-
-
-@pytest.mark.parametrize(
-    ("format", "options"), [("WEBP", {"lossless": True}), ("TIFF", {}), ("GIF", {}), ("BMP", {}), ("WEBP", {})]
-)
-def test_what_tensorflow_would_not_read_as_one_picture_becomes_a_png_of_the_same_pixels(format, options):
-    encoded = saved(Image.open(io.BytesIO(picture(format="PNG"))).convert("P").convert("RGB"), format, **options)
-    one = stored_image(encoded)
-    assert (one.format, one.original_format, one.orientation) == ("png", format.lower(), 1)
-    assert one.is_changed
-    np.testing.assert_array_equal(decode_image(one.encoded), decode_image(encoded))
-
-
-def test_of_an_animation_the_first_frame_is_stored():
-    frames = [Image.open(io.BytesIO(picture(number, format="GIF"))) for number in range(3)]
-    encoded = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    np.testing.assert_array_equal(decode_image(stored_image(encoded).encoded), decode_image(encoded))
-
-
-@pytest.mark.parametrize("orientation", range(2, 9))
-def test_a_turned_jpeg_is_stored_upright_as_jpeg(orientation):
-    encoded = picture(orientation=orientation)
-    one = stored_image(encoded)
-    wanted = decode_image(encoded)
-    assert (one.format, one.orientation, one.is_changed) == ("jpeg", orientation, True)
-    assert (one.height, one.width) == wanted.shape[:2] == ((40, 30) if orientation >= 5 else (30, 40))
-    assert read_header(one.encoded).orientation == 1
-    assert np.abs(decode_image(one.encoded).astype(int) - wanted).mean() < 3
-
-
-def test_a_turned_png_is_stored_upright_without_loss():
-    encoded = picture(format="PNG", orientation=6)
-    one = stored_image(encoded)
-    assert (one.format, one.width, one.height) == ("png", 30, 40)
-    np.testing.assert_array_equal(decode_image(one.encoded), decode_image(encoded))
-
-
-def test_tensorflow_sees_the_pixels_of_what_is_stored():
-    import tensorflow as tf
-
-    palette = Image.open(io.BytesIO(picture())).convert("P")
-    for encoded in (saved(palette, "BMP"), saved(palette, "GIF"), saved(palette, "PNG"), picture(format="TIFF")):
-        one = stored_image(encoded)
-        np.testing.assert_array_equal(tf.io.decode_image(one.encoded, channels=3).numpy(), decode_image(encoded))
-
-
-@pytest.mark.parametrize("encoded", [b"", b"no image", picture()[:500], picture(format="PNG")[:-30]])
-def test_damaged_files_are_refused(encoded):
-    with pytest.raises(ImageError):
-        stored_image(encoded)
 
 
 # What an annotation speaks of
@@ -102,12 +37,13 @@ def test_damaged_files_are_refused(encoded):
 
 @pytest.mark.parametrize("size", [(40, 30), (None, None), (None, 30)])
 def test_boxes_of_an_upright_image_stay(size):
-    assert upright_objects(annotated(*size, CAT), stored(40, 30)) == ((CAT,), 40, 30)
+    assert placed_objects(annotated(*size, CAT), stored(40, 30)) == ((CAT,), 40, 30, 1)
 
 
 def test_an_annotation_of_the_stored_pixels_is_turned_with_them():
     # Orientation 6: stored pixel (x, y) of a 40 x 30 image is shown at (29 - y, x).
-    objects, width, height = upright_objects(annotated(40, 30, CAT), stored(30, 40, orientation=6))
+    objects, width, height, turn = placed_objects(annotated(40, 30, CAT), stored(30, 40, orientation=6))
+    assert turn == 6
     assert (width, height) == (30, 40)
     assert objects[0].box_px == pytest.approx((4, 30 - 13, 24, 30 - 3), abs=1e-9)
 
@@ -119,7 +55,7 @@ def test_a_turned_box_shows_what_it_showed(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     image = stored_image(saved(Image.fromarray(pixels), "PNG", exif=exif))
-    (turned,), _, _ = upright_objects(annotated(40, 30, CAT), image)
+    (turned,), *_ = placed_objects(annotated(40, 30, CAT), image)
     ymin, xmin, ymax, xmax = np.rint(turned.box_px).astype(int)
     seen = decode_image(image.encoded)
     assert not seen[ymin:ymax, xmin:xmax].any()
@@ -128,29 +64,29 @@ def test_a_turned_box_shows_what_it_showed(orientation):
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 def test_an_annotation_of_the_upright_image_stays_upright(orientation):
-    assert upright_objects(annotated(40, 30, CAT), stored(40, 30, orientation)) == ((CAT,), 40, 30)
+    assert placed_objects(annotated(40, 30, CAT), stored(40, 30, orientation)) == ((CAT,), 40, 30, 1)
 
 
 def test_a_scaled_image_is_known_by_its_shape_also_turned():
-    assert upright_objects(annotated(400, 300, CAT), stored(40, 30)) == ((CAT,), 400, 300)
-    (turned,), width, height = upright_objects(annotated(400, 300, CAT), stored(30, 40, orientation=6))
+    assert placed_objects(annotated(400, 300, CAT), stored(40, 30)) == ((CAT,), 400, 300, 1)
+    (turned,), width, height, _ = placed_objects(annotated(400, 300, CAT), stored(30, 40, orientation=6))
     assert (width, height) == (300, 400)
     assert turned.box_px == pytest.approx((4, 300 - 13, 24, 300 - 3), abs=1e-9)
-    assert upright_objects(annotated(500, 333, CAT), stored(1500, 1000))[1:] == (500, 333), "rounded"
+    assert placed_objects(annotated(500, 333, CAT), stored(1500, 1000))[1:3] == (500, 333), "rounded"
 
 
 def test_areas_are_in_pixels_of_the_image():
     with_area = CAT._replace(area=100.0)
-    (scaled, unknown), _, _ = upright_objects(annotated(80, 60, with_area, CAT), stored(40, 30))
+    (scaled, unknown), *_ = placed_objects(annotated(80, 60, with_area, CAT), stored(40, 30))
     assert (scaled.area, unknown.area) == (25.0, None)
-    (turned,), _, _ = upright_objects(annotated(40, 30, with_area), stored(30, 40, orientation=6))
+    (turned,), *_ = placed_objects(annotated(40, 30, with_area), stored(30, 40, orientation=6))
     assert turned.area == 100.0
 
 
 @pytest.mark.parametrize(("size", "orientation"), [((300, 400), 1), ((640, 640), 1), ((640, 640), 6), ((400, 200), 6)])
 def test_another_shape_is_another_image(size, orientation):
     with pytest.raises(ImageError, match=f"annotation is of a {size[0]} x {size[1]} image, the file is 400 x 300"):
-        upright_objects(annotated(*size, CAT), stored(400, 300, orientation))
+        placed_objects(annotated(*size, CAT), stored(400, 300, orientation))
 
 
 # The record

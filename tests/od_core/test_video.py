@@ -3,16 +3,13 @@
 import fractions
 import gc
 import io
-import json
 import logging
 import math
 import os
 import pathlib
 import shutil
-import subprocess
 import threading
 import types
-from collections.abc import Iterable, Mapping, Sequence
 
 import av
 import numpy as np
@@ -20,111 +17,24 @@ import pytest
 
 from od_core.errors import VideoError
 from od_core.video import MAX_PIXELS, VIDEO_EXTENSIONS, VideoDamage, VideoFrame, describe_video, read_video
-
-Elements = Sequence[VideoFrame | VideoDamage]
-
-
-def shaded(count: int, *, width: int = 64, height: int = 48) -> list[np.ndarray]:
-    """Flat RGB images, each of a grey that tells its number even after lossy compression."""
-    return [np.full((height, width, 3), 20 + 7 * number, np.uint8) for number in range(count)]
-
-
-def numbers(frames: Iterable[VideoFrame]) -> list[int]:
-    """The numbers that `shaded` gave to its images."""
-    return [round((frame.image.mean() - 20) / 7) for frame in frames]
-
-
-def noisy(count: int, *, width: int = 96, height: int = 64) -> list[np.ndarray]:
-    """Noise that moves: it fills every packet of a compressed video with data, so that damage hits something."""
-    texture = np.random.default_rng(7).integers(0, 256, (height + count, width + count, 3), np.uint8)
-    return [texture[shift : shift + height, shift : shift + width] for shift in range(count)]
-
-
-def write_video(
-    path: pathlib.Path,
-    images: Sequence[np.ndarray],
-    codec: str = "mpeg4",
-    *,
-    rate: int = 25,
-    times: Sequence[int] | None = None,
-    time_base: fractions.Fraction | None = None,
-    pixel_format: str = "yuv420p",
-    codec_options: Mapping[str, str] | None = None,
-    container_options: Mapping[str, str] | None = None,
-    turn: tuple[float, bool, bool] | None = None,
-) -> pathlib.Path:
-    """A video of RGB images, at a constant rate or at `times` in `time_base`; `turn`: (degrees, hflip, vflip)."""
-    with av.open(str(path), "w", container_options=dict(container_options or {})) as out:
-        stream = out.add_stream(codec, rate=rate, options=dict(codec_options or {}))
-        stream.height, stream.width = images[0].shape[:2]
-        stream.pix_fmt = pixel_format
-        stream.codec_context.thread_count = 1
-        if time_base:
-            stream.codec_context.time_base = time_base
-        if turn:
-            stream.set_display_rotation(turn[0], hflip=turn[1], vflip=turn[2])
-        for number, image in enumerate(images):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-            if times is not None:
-                frame.pts, frame.time_base = times[number], time_base
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-    return path
-
-
-def write_h264(path: pathlib.Path, images: Sequence[np.ndarray], x264: str = "", **more: object) -> pathlib.Path:
-    options = {"crf": "20", "preset": "veryfast", "x264-params": f"threads=1:{x264}".rstrip(":")}
-    return write_video(path, images, "libx264", codec_options=options, **more)
-
-
-def write_audio(path: pathlib.Path) -> pathlib.Path:
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("aac", rate=16000, layout="mono")
-        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-        sound.sample_rate = 16000
-        out.mux(stream.encode(sound))
-        out.mux(stream.encode(None))
-    return path
-
-
-def packets(path: pathlib.Path) -> list[tuple[int, int]]:
-    """(position in the file, size) of each video packet, in order of decoding."""
-    with av.open(str(path)) as container:
-        return [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
-
-
-def with_zeros(path: pathlib.Path, start: int, length: int) -> pathlib.Path:
-    content = bytearray(path.read_bytes())
-    content[start : start + length] = bytes(length)
-    damaged = path.with_stem(f"{path.stem}_zeros_at_{start}")
-    damaged.write_bytes(content)
-    return damaged
-
-
-def cut_off(path: pathlib.Path, size: int) -> pathlib.Path:
-    short = path.with_stem(f"{path.stem}_cut_at_{size}")
-    short.write_bytes(path.read_bytes()[:size])
-    return short
-
-
-def frames_of(elements: Elements) -> list[VideoFrame]:
-    return [element for element in elements if isinstance(element, VideoFrame)]
-
-
-def damages_of(elements: Elements) -> list[VideoDamage]:
-    return [element for element in elements if isinstance(element, VideoDamage)]
-
-
-def assert_same_frames(found: Sequence[VideoFrame], expected: Sequence[VideoFrame]) -> None:
-    assert [frame[:2] + frame[3:] for frame in found] == [frame[:2] + frame[3:] for frame in expected]
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(one.image, other.image)
-
-
-def numbers_of_elements(elements: Elements) -> list[int | None]:
-    """The frames' indices, and None for each damage."""
-    return [element.index if isinstance(element, VideoFrame) else None for element in elements]
-
+from tests.od_core.video_files import (
+    Elements,
+    assert_same_frames,
+    cut_off,
+    damages_of,
+    ffprobe_frames,
+    frames_of,
+    noisy,
+    numbers,
+    numbers_of_elements,
+    packets,
+    shaded,
+    with_zeros,
+    write_audio,
+    write_h264,
+    write_video,
+    write_with_cover,
+)
 
 B_FRAMES = {"bf": "2", "g": "12", "qmin": "2", "qmax": "3"}
 
@@ -312,23 +222,6 @@ class TestStreams:
         for use in (lambda: next(read_video(path)), lambda: describe_video(path)):
             with pytest.raises(VideoError, match=r"sound\.mp4: holds no video; its streams are: audio"):
                 use()
-
-
-def write_with_cover(path: pathlib.Path, images: Sequence[np.ndarray]) -> None:
-    """A cover picture as the first stream, then the video."""
-    with av.open(str(path), "w") as out:
-        cover = out.add_stream("mjpeg", rate=1)
-        cover.width, cover.height, cover.pix_fmt = 32, 32, "yuvj420p"
-        cover.disposition = av.stream.Disposition.attached_pic
-        stream = out.add_stream("mpeg4" if images else "aac", rate=10 if images else 16000)
-        if images:
-            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        red = av.VideoFrame.from_ndarray(np.full((32, 32, 3), (255, 0, 0), np.uint8), format="rgb24")
-        out.mux(cover.encode(red))
-        for image in images:
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        out.mux(cover.encode(None))
-        out.mux(stream.encode(None))
 
 
 @pytest.fixture(scope="module")
@@ -686,12 +579,6 @@ def assert_pixels_as_opencv(cv2: types.ModuleType, path: pathlib.Path) -> None:
         assert np.array_equal(frame.image, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)), (path.name, frame.index)
     assert not capture.read()[0]
     capture.release()
-
-
-def ffprobe_frames(path: pathlib.Path) -> list[dict[str, int]]:
-    command = ["ffprobe", "-v", "quiet", "-of", "json", "-select_streams", "v:0", "-show_frames"]
-    command += ["-show_entries", "frame=pts,best_effort_timestamp", str(path)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["frames"]
 
 
 @pytest.fixture(scope="module")

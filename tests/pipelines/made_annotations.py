@@ -1,6 +1,7 @@
 """Small annotated data sets for the tests of convert, made on the spot, and conversions that go wrong."""
 
 import ctypes
+import gzip
 import io
 import json
 import pathlib
@@ -96,7 +97,8 @@ def index_of(output: pathlib.Path) -> list[dict[str, Any]]:
     """The rows of the index, in order; nothing is left in between, and every file the manifest names is there."""
     manifest = manifest_of(output)
     assert not (output / "_work").exists()
-    assert sorted(p.name for p in output.glob("*.tfrecord")) == sorted(s["name"] for s in manifest["details"]["shards"])
+    shards = [*output.glob("*.tfrecord"), *output.glob("*.tfrecord.gz")]
+    assert sorted(p.name for p in shards) == sorted(s["name"] for s in manifest["details"]["shards"])
     assert sorted(p.name for p in output.glob("*.parquet")) == sorted(file["name"] for file in manifest["files"])
     rows: list[dict[str, Any]] = pa.concat_tables(
         pq.read_table(output / file["name"]) for file in manifest["files"]
@@ -106,7 +108,8 @@ def index_of(output: pathlib.Path) -> list[dict[str, Any]]:
 
 def record_of(output: pathlib.Path, row: Mapping[str, Any]) -> bytes:
     """The record that an index row speaks of."""
-    with open(output / row["shard"], "rb") as file:
+    opened = gzip.open if row["shard"].endswith(".gz") else open
+    with opened(output / row["shard"], "rb") as file:
         return read_record(file, row["offset"])
 
 

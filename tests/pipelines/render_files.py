@@ -25,7 +25,8 @@ from pipelines.items import Ask, Item, Outcome, Piece
 from pipelines.job import Job, Watch, Worker
 from pipelines.parts import RowWriter
 from pipelines.plan import make_plan, prepare_work
-from pipelines.render import RenderedRow, RenderJob
+from pipelines.render import RenderJob
+from pipelines.render_rendered import RenderedRow
 from pipelines.render_worker import RenderWorker
 from pipelines.run_item import open_worker, run_item
 from tests.blocks_scene import Scene, draw_scene

@@ -5,10 +5,13 @@ they are, floats as float32.
 """
 
 import copy
+import io
+import json
 import pathlib
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from od_core.annotations.image_folder import ImageFolder
 from od_core.label_map import read_label_map
@@ -30,6 +33,7 @@ from tests.pipelines.test_convert import do, job
 
 Records = dict[str, dict[str, list[Any]]]
 BOX = "image/object/bbox/"
+MASK = "image/object/mask"
 
 
 def values(serialized: bytes) -> dict[str, list[Any]]:
@@ -98,6 +102,55 @@ def test_coco_is_as_the_apis_coco_script_wrote_it(
     api = of_the_api(*sorted((shared / "oracles/records/coco_tiny").glob(f"coco_{split}*")))
     assert len(api) == count
     assert of_ours(tmp_path / "out") == with_class_ids(with_flags(api, "difficult"), tmp_path / "out")
+
+
+def decoded_masks(records: Records) -> Records:
+    """The records with the pixels of masks instead of their PNG files, which encoders write differently."""
+    found = copy.deepcopy(records)
+    for record in found.values():
+        if MASK in record:
+            images = [Image.open(io.BytesIO(encoded)) for encoded in record[MASK]]
+            record[MASK] = [(image.mode, image.size, image.tobytes()) for image in images]
+    return found
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(("split", "count"), [("train", 32), ("val", 6)])
+def test_masks_are_as_the_apis_coco_script_wrote_them(
+    shared: pathlib.Path, tmp_path: pathlib.Path, split: str, count: int
+) -> None:
+    path = shared / f"data/datasets/coco_tiny/annotations/instances_{split}2017.json"
+    do(path, tmp_path / "out", job(masks=True))
+    api = of_the_api(*sorted((shared / "oracles/records/coco/masks").glob(f"coco_{split}*")))
+    assert len(api) == count
+    assert sum(len(record.get(MASK, [])) for record in api.values()) > 100
+    expected = with_class_ids(with_flags(api, "difficult"), tmp_path / "out")
+    assert decoded_masks(of_ours(tmp_path / "out")) == decoded_masks(expected)
+
+
+@pytest.mark.shared
+def test_keypoints_are_as_the_apis_coco_script_wrote_them(shared: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    folder = shared / "data/datasets/coco_tiny"
+    content = json.loads((folder / "annotations/instances_val2017.json").read_text())
+    # The API takes boxes from one file and keypoints from another; boxbeam takes them from one.
+    people = json.loads((shared / "oracles/records/coco/input/person_keypoints_made_val.json").read_text())
+    points = {one["id"]: one["keypoints"] for one in people["annotations"]}
+    for one in content["annotations"]:
+        if one["id"] in points:
+            one["keypoints"] = points.pop(one["id"])
+    assert points.keys() == {999999999}, "one is about a box that there is not"
+    api = of_the_api(*sorted((shared / "oracles/records/coco/keypoints").iterdir()))
+    (names,) = {tuple(record["image/object/keypoint/text"][:17]) for record in api.values()}
+    for category in content["categories"]:
+        if category["name"] == "person":
+            category["keypoints"] = [name.decode() for name in names]
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    do(tmp_path / "instances.json", tmp_path / "out", job(keypoints=True, images=str(folder)))
+    assert of_ours_by_name(tmp_path / "out") == with_class_ids(with_flags(api, "difficult"), tmp_path / "out")
+
+
+def of_ours_by_name(output: pathlib.Path) -> Records:
+    return {record["image/filename"][0].decode(): record for record in of_ours(output).values()}
 
 
 @pytest.mark.shared

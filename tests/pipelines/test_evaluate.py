@@ -24,6 +24,7 @@ from pipelines.evaluate import FrameBatch, MetricsFn, ReadFrames, run
 from pipelines.evaluate_classes import NO_CLASS, ClassCodes, classes_of
 from pipelines.evaluate_detections import RowGroup, find_detections
 from pipelines.evaluate_frames import DetectionClasses, row_frames
+from pipelines.evaluate_join import FramesByKey, Named
 from pipelines.evaluate_plan import plan_evaluation
 from pipelines.evaluate_truth import WorkerTruth, frame_names, read_truth
 from tests.pipelines import evaluation_files as files
@@ -53,7 +54,7 @@ def test_the_graph_gives_the_numbers_of_the_frames(planned):
     assert len(list(plan.detections.row_groups())) > 10  # else it would not show that parts are merged
     values = run(plan, FACTORIES, Engine(), str(folder / "values.json"))
     assert values == values_of(frames)
-    assert list(values) == ["coco", "voc"]
+    assert list(values) == ["coco", "voc10"]
 
 
 def test_frames_are_read_once_each_with_their_ground_truth(planned):
@@ -150,6 +151,17 @@ def test_an_engine_that_gives_up_is_told_in_one_line(planned):
     assert "DirectRunner gave the job up" in str(raised.value)
     assert "no numbers today" in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_frames_are_told_of_key_by_key():
+    told = FramesByKey()
+    told.add(["a.mp4", "b.jpg", "a.mp4"], ["a.mp4#1", "b.jpg", "a.mp4#2"])
+    told.add(["c.mp4", "a.mp4"], ["c.mp4#7", "a.mp4#3"])
+    assert told.named() == Named(5, ("a.mp4 (3 frames)", "b.jpg", "c.mp4#7"), 0)
+    told.add([f"{n}.mp4" for n in range(20)] * 2, ["x"] * 40)
+    assert told.named().total == 45
+    assert told.named().first[3:] == tuple(f"{n}.mp4 (2 frames)" for n in range(7))
+    assert told.named().more == 2 * 13
 
 
 class TestTruth:

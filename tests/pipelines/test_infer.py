@@ -3,9 +3,10 @@
 import gzip
 import io
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import av
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -18,6 +19,7 @@ from od_core.errors import DetectError
 from od_core.examples import encode_example
 from od_core.images import decode_image
 from od_core.model import Detector, open_detector
+from od_core.model_tensors import ROLES
 from od_core.records import write_record
 from od_core.schemas import detections_of
 from od_core.video import read_video
@@ -97,6 +99,20 @@ def test_images_of_mixed_sizes_and_kinds_get_what_the_detector_says_directly(
         assert all(SIZES[d["label"]] == d["class_id"] for d in row["detections"])
 
 
+def test_a_model_of_other_names_gives_the_same_once_told(run: Run, tmp_path: pathlib.Path, model: pathlib.Path) -> None:
+    """The same graph, read as if its corners were given the other way round, and its ids from 0."""
+    write_images(tmp_path / "in", 3)
+    assert run(output="straight") == 0
+    outputs = ",".join(f"{role}={name}:0" for role, name in ROLES.items())
+    read = ("--output_tensors", outputs, "--box_format", "xmin_ymin_xmax_ymax", "--first_class_id", "0")
+    (tmp_path / "more.pbtxt").write_text(BLOCKS_LABEL_MAP + 'item { id: 4 name: "more" }')
+    assert run(*read, "--input_tensor", "image_tensor", "--label_map", str(tmp_path / "more.pbtxt")) == 0
+    for straight, other in zip(rows_of(tmp_path / "straight"), rows_of(tmp_path / "out"), strict=True):
+        assert len(straight["found"]) >= 2
+        np.testing.assert_array_equal(other["found"].boxes, straight["found"].boxes[:, [1, 0, 3, 2]])
+        np.testing.assert_array_equal(other["found"].classes, straight["found"].classes + 1)
+
+
 def test_a_video_gives_one_row_per_frame_with_its_time(run: Run, tmp_path: pathlib.Path, detector: Detector) -> None:
     write_video(tmp_path / "in/clip.mp4", 60)
     assert run() == 0
@@ -105,6 +121,34 @@ def test_a_video_gives_one_row_per_frame_with_its_time(run: Run, tmp_path: pathl
     assert [(row["frame_index"], row["timestamp_us"]) for row in rows] == [(n, n * 40_000) for n in range(60)]
     for row, frame in zip(rows, frames, strict=True):
         assert row["found"] == detector.detect(frame.image[None])[0].best(min_score=0.05)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        (["--every", "7"], range(0, 60, 7)),
+        (["--fps", "5"], range(0, 60, 5)),
+        (["--keyframes"], None),  # asked of ffmpeg
+        (["--start", "0:01", "--end", "1.5"], range(25, 38)),
+        (["--fps", "5", "--start", "1"], range(25, 60, 5)),
+        (["--start", "1:00:00"], []),
+    ],
+    ids=["every", "fps", "keyframes", "window", "fps_in_window", "after_the_end"],
+)
+def test_sampled_rows_are_some_of_the_rows_of_all_frames(
+    run: Run, tmp_path: pathlib.Path, options: list[str], wanted: Sequence[int] | None
+) -> None:
+    write_video(tmp_path / "in/clip.mkv", 60)
+    write_images(tmp_path / "in", 1)
+    assert run(output="all") == 0
+    assert run(*options) == 0
+    every = rows_of(tmp_path / "all")
+    if wanted is None:
+        with av.open(str(tmp_path / "in/clip.mkv")) as container:
+            wanted = [index for index, frame in enumerate(container.decode(video=0)) if frame.key_frame]
+        assert len(wanted) == 3
+    assert rows_of(tmp_path / "out") == [*(every[index] for index in wanted), every[-1]]
+    assert run("--every", "3") == 2  # rows of two samplings would not belong together
 
 
 @pytest.mark.parametrize("compressed", [False, True])

@@ -54,6 +54,7 @@ def test_boxes_are_drawn_where_the_rows_say_and_nothing_else_changes(tmp_path: p
             "detections": len(scene.boxes_px),
             "objects": None,
             "file": key,
+            **dict.fromkeys(("audio", "audio_error", "frame_index", "detection_index", "class_id", "label", "score")),
             "status": "done",
             "error": None,
         }

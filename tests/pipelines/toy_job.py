@@ -73,7 +73,7 @@ class ToyJob:
     def failed_rows(self, piece: Piece, failure: Failure) -> pa.Table:
         return _rows([(piece.source.key, None, None, f"{failure.type}: {failure.message}")])
 
-    def publish(self, output: str, former: Mapping[str, Any]) -> Mapping[str, Any]:
+    def publish(self, output: str, former: Mapping[str, Any], files: Sequence[str]) -> Mapping[str, Any]:
         staged = sorted(pathlib.Path(output, "_work").glob("heap-*.txt"))
         for heap in staged:
             heap.rename(pathlib.Path(output, heap.name))

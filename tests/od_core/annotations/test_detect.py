@@ -5,10 +5,14 @@ import pytest
 
 from od_core import storage
 from od_core.annotations.detect import open_annotations
+from od_core.annotations.reading import ReadingOptions
 from od_core.errors import UsageError
 
 VOC = "<annotation><filename>a.jpg</filename></annotation>"
 COCO = json.dumps({"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [], "categories": []})
+TABLE = "filename,class,xmin,ymin,xmax,ymax\na.jpg,,,,,\n"
+OPEN_IMAGES = "ImageID,LabelName,XMin,XMax,YMin,YMax\n"
+NAMES = "names: [a]"
 CVAT = '<?xml version="1.0" encoding="utf-8"?>\n<!-- <annotation> -->\n<annotations/>'
 
 
@@ -39,6 +43,19 @@ def write(tmp_path):
         ({"a.annotation": f"\ufeff\n{VOC}"}, "a.annotation", "voc"),
         ({"x.json": COCO}, "x.json", "coco"),
         ({"x.coco": f"\n{COCO}"}, "x.coco", "coco"),
+        ({"x.csv": TABLE}, "x.csv", "csv"),
+        ({"x.tsv": TABLE.replace(",", "\t")}, "x.tsv", "csv"),
+        ({"x.CSV": OPEN_IMAGES}, "x.CSV", "open_images"),
+        ({"annotations/x.csv": OPEN_IMAGES, "annotations/y.csv": TABLE}, ".", "open_images"),
+        ({"x.csv": OPEN_IMAGES, "a.jpg": ""}, ".", "open_images"),
+        ({"data.yaml": NAMES, "images/a.jpg": "", "labels/a.txt": ""}, ".", "yolo"),
+        ({"data.yml": NAMES, "images/a.jpg": "", "labels/a.txt": ""}, "data.yml", "yolo"),
+        ({"classes.txt": "a", "a.jpg": "", "a.txt": "", "notes.json": "{}"}, ".", "yolo"),
+        ({"obj.names": "a", "Images/a.jpg": "", "Annotations/a.txt": ""}, ".", "yolo"),
+        ({"data.yaml": NAMES, "train/images/a.jpg": "", "train/labels/a.txt": ""}, ".", "yolo"),
+        ({"training/label_2/0.txt": "", "training/image_2/0.png": ""}, ".", "kitti"),
+        ({"label_2/0.txt": "", "x.csv": TABLE}, "label_2", "kitti"),
+        ({"a.jpg": "", "sub/b.PNG": ""}, ".", "images"),
     ],
 )
 def test_the_format_is_found_by_looking(write, files, given, format):
@@ -53,17 +70,63 @@ def test_a_format_that_is_given_is_taken(write):
         open_annotations(root, "voc")
     with pytest.raises(UsageError, match="one JSON file"):
         open_annotations(root, "coco")
+    with pytest.raises(UsageError, match="one CSV file"):
+        open_annotations(root, "csv")
+
+
+def test_every_format_can_be_named(write):
+    root = write({"x.csv": OPEN_IMAGES.lower(), "V/images/a.jpg": "", "V/labels/a.txt": "", "V/data.yaml": NAMES})
+    assert open_annotations(f"{root}/V/images", "images").format == "images"
+    assert open_annotations(f"{root}/V/labels", "kitti").format == "kitti"
+    assert open_annotations(f"{root}/V", "yolo").format == "yolo"
+    assert open_annotations(f"{root}/x.csv", "open_images").format == "open_images"
+    with pytest.raises(UsageError, match="no columns filename, class, expected a table of boxes"):
+        open_annotations(f"{root}/x.csv", "csv")
+    with pytest.raises(UsageError, match="no Parquet files in there"):
+        open_annotations(root, "detections")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (ReadingOptions(csv_boxes="pixels"), "--csv_boxes is for annotations of the format csv, and"),
+        (ReadingOptions(csv_columns={"class": "x"}), "--csv_columns is for annotations of the format csv"),
+        (ReadingOptions(min_score=0.0), "--min_score is for annotations of the format detections"),
+        (ReadingOptions(dont_care="drop"), "--dont_care is for annotations of the format kitti"),
+        (ReadingOptions(class_descriptions="x"), "--class_descriptions is for annotations of the format open_images"),
+        (ReadingOptions(image_labels="x"), "--image_labels is for annotations of the format open_images"),
+    ],
+)
+def test_options_of_other_formats_are_refused(write, options, message):
+    root = write({"a.xml": VOC})
+    with pytest.raises(UsageError) as error:
+        open_annotations(root, options=options)
+    assert message in str(error.value)
+    assert str(error.value).count("is voc; leave it out") == 1
 
 
 @pytest.mark.parametrize(
     ("files", "given", "what"),
     [
         (
-            {"labels.csv": "a,b\n"},
-            "labels.csv",
-            "labels.csv: not an annotation format boxbeam reads yet: expected Pascal",
+            {"labels.doc": "a,b\n"},
+            "labels.doc",
+            "labels.doc: not an annotation format boxbeam reads: expected Pascal",
         ),
-        ({"V/a.csv": "", "V/b.csv": "", "V/README": ""}, "V", "(found: 2 .csv, 1 without extension); expected Pascal"),
+        ({"V/a.txt": "", "V/b.txt": "", "V/README": ""}, "V", "(found: 2 .txt, 1 without extension); expected Pascal"),
+        (
+            {"V/a.csv": TABLE, "V/b.csv": "", "V/a.jpg": ""},
+            "V",
+            "give that, if it is one of {root}/V/a.csv, {root}/V/b",
+        ),
+        ({"labels/a.txt": "", "a.jpg": ""}, ".", "no data.yaml and no classes.txt in there"),
+        (
+            {"V/Annotations/a.xml": VOC, "V/x/a.jpg": ""},
+            "V/x",
+            "give {root}/V or {root}/V/Annotations, or say --format",
+        ),
+        ({"labels/a.txt": "", "images/a.jpg": ""}, "images", "say --format images for images without annotations"),
+        ({"x.parquet": "no"}, "x.parquet", "x.parquet: cannot be read as Parquet"),
         ({"V/.hidden": ""}, "V", "(it is empty)"),
         ({"V/b.json": COCO, "V/a.json": COCO}, "V", "give that, if it is one of {root}/V/a.json, {root}/V/b.json"),
         ({"V/a.xml": CVAT}, "V", "<annotations> (an annotation of CVAT), where a Pascal VOC annotation has"),
@@ -83,7 +146,7 @@ def test_a_misspelt_format_is_refused(write):
     with pytest.raises(UsageError, match=r"'cocoo' is not an annotation format \(did you mean coco\?\)"):
         open_annotations(write({"x.json": COCO}), "cocoo")
     with pytest.raises(UsageError, match=r"known: auto, voc, coco"):
-        open_annotations(write({"x.json": COCO}), "kitti")
+        open_annotations(write({"x.json": COCO}), "labelme")
 
 
 class Bucket:

@@ -390,11 +390,12 @@ def test_parquet_that_is_damaged_within_is_refused(save, tmp_path):
     ("files", "given", "what"),
     [
         (
-            {"labels.csv": ""},
-            "labels.csv",
+            {"labels.doc": ""},
+            "labels.doc",
             "expected a record dataset made by boxbeam, Parquet with a column `objects`",
         ),
-        ({"V/a.csv": ""}, "V", r"\(found: 1 \.csv\); expected a record dataset"),
+        ({"V/a.txt": ""}, "V", r"\(found: 1 \.txt\); expected a record dataset"),
+        ({"V/a.jpg": ""}, "V", "images without annotations, expected a record dataset"),
         ({"instances_val.json": ""}, "instance_val.json", r"did you mean .*/instances_val\.json\?"),
         ({"x.json": "[]"}, "x.json", "not a COCO file"),
     ],

@@ -249,6 +249,7 @@ def test_two_annotations_of_one_image_are_told(write):
         "Annotations/copy of a.xml",
         "it is about a.jpg, which Annotations/a.xml is about as well; correct its <filename>",
         None,
+        objects=0,
     )
 
 

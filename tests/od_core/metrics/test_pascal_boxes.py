@@ -1,26 +1,28 @@
-import json
 import math
 import pathlib
 import unicodedata
-from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from od_core.detections import Detections
 from od_core.ground_truth import GroundTruth
 from od_core.metrics.frame import EvaluatedFrame
-from od_core.metrics.voc import PascalBoxes, average_precision
+from od_core.metrics.open_images import OpenImagesBoxes
+from od_core.metrics.ranked import average_precision, eleven_point_precision
+from od_core.metrics.voc import PascalBoxes, PascalBoxes07, WeightedPascalBoxes
 from tests.od_core.metrics import evaluation_problems as problems
 
 MEAN = "PascalBoxes_Precision/mAP@0.5IOU"
 BOX, HALF, ELSEWHERE = [0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.5, 1.0], [2.0, 2.0, 3.0, 3.0]
 
 
-def value_of(problem: problems.Problem, iou: float = 0.5) -> dict[str, float]:
-    metric = PascalBoxes(problem.categories, iou)
-    metric.update(problem.frames)
-    return metric.value()
+def value_of(problem: problems.Problem, iou: float = 0.5, metric: type[PascalBoxes] = PascalBoxes) -> dict[str, float]:
+    made = metric(problem.categories, iou)
+    made.update(problem.frames)
+    return made.value()
 
 
 def one_frame(truth: GroundTruth, boxes: list[list[float]], scores: list[float], classes: list[int]) -> float:
@@ -28,36 +30,66 @@ def one_frame(truth: GroundTruth, boxes: list[list[float]], scores: list[float],
     return value_of(problems.Problem({1: "cat"}, [frame]))[MEAN]
 
 
-def answers(shared: pathlib.Path, number: int, iou: float) -> dict[str, Any]:
-    """What the API's evaluator says with a stable sort; NaN is null in the files."""
-    evaluator = f"PascalDetectionEvaluator(matching_iou_threshold={iou})"
-    sensitivity = json.loads((shared / "oracles/eval_random/sensitivity.json").read_text())
-    changed = sensitivity.get(f"case_{number:02d}", {}).get("a stable sort gives other values", {}).get(evaluator, {})
-    numbers = problems.read_case(shared, number, "metrics")[evaluator]
-    return numbers | {name: stable for name, (_, stable) in changed.items()}
-
-
 @pytest.mark.shared
 @pytest.mark.parametrize("iou", [0.3, 0.5, 0.75, 0.9])
 @pytest.mark.parametrize("number", range(1, 15))
-def test_the_numbers_are_those_of_the_api(shared: pathlib.Path, number: int, iou: float) -> None:
+@pytest.mark.parametrize("metric", [PascalBoxes, WeightedPascalBoxes])
+def test_the_numbers_are_those_of_the_api(
+    shared: pathlib.Path, metric: type[PascalBoxes], number: int, iou: float
+) -> None:
     problem = problems.oracle_problem(problems.read_case(shared, number), ordered_by="added")
-    wanted = {name: math.nan if x is None else x for name, x in answers(shared, number, iou).items()}
-    assert value_of(problem, iou) == pytest.approx(wanted, abs=1e-12, nan_ok=True)
+    name = metric.__name__.replace("Boxes", "DetectionEvaluator")
+    wanted = problems.oracle_numbers(shared, number, f"{name}(matching_iou_threshold={iou})")
+    values = value_of(problem, iou, metric)
+    if "exception" in wanted:  # weighted, and no ground truth
+        assert number == 14
+        assert np.isnan(list(values.values())).all()
+    else:
+        assert values == pytest.approx(wanted, abs=1e-12, nan_ok=True)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("metric", [PascalBoxes, PascalBoxes07, WeightedPascalBoxes, OpenImagesBoxes])
+def test_a_category_of_id_0_is_refused_as_by_the_api(shared: pathlib.Path, metric: type[PascalBoxes]) -> None:
+    answer = problems.oracle_numbers(shared, 15, "PascalDetectionEvaluator(matching_iou_threshold=0.5)")
+    assert answer == {"exception": "ValueError: Classes should be 1-indexed."}
+    with pytest.raises(ValueError, match="counted from 1, got 0"):
+        metric(problems.oracle_problem(problems.read_case(shared, 15), ordered_by="added").categories)
 
 
 @pytest.mark.shared
 def test_ties_do_matter_in_the_oracles(shared: pathlib.Path) -> None:
-    """Else the test above would not tell a stable sort from another."""
-    assert (
-        answers(shared, 9, 0.5)
-        != problems.read_case(shared, 9, "metrics")["PascalDetectionEvaluator(matching_iou_threshold=0.5)"]
-    )
+    """Else the tests above would not tell a stable sort from another."""
+    evaluator = "PascalDetectionEvaluator(matching_iou_threshold=0.5)"
+    assert problems.oracle_numbers(shared, 9, evaluator) != problems.read_case(shared, 9, "metrics")[evaluator]
 
 
-def test_a_class_id_of_0_is_refused_as_in_the_api() -> None:
-    with pytest.raises(ValueError, match="counted from 1, got 0"):
-        PascalBoxes({0: "cat", 1: "dog"})
+def test_11_points_by_hand() -> None:
+    """Right, wrong, right of 4: recall to .25 at precision 1, to .5 at 2/3; points 0, .1, .2 and .3, .4, .5."""
+    assert eleven_point_precision(np.array([1.0, 0.0, 1.0]), 4) == pytest.approx((3 + 3 * 2 / 3) / 11)
+    assert eleven_point_precision(np.array([1.0]), 10) == pytest.approx(2 / 11)  # a recall of exactly .1 counts
+    assert eleven_point_precision(np.array([]), 3) == 0.0
+
+
+@given(st.lists(st.booleans(), max_size=60), st.integers(0, 30))
+def test_11_points_are_as_the_development_kit_computes_them(hits: list[bool], missed: int) -> None:
+    to_find = sum(hits) + missed
+    if to_find:
+        right = np.cumsum(hits)
+        points = [
+            max((right[i] / (i + 1) for i in range(len(hits)) if 10 * right[i] >= point * to_find), default=0.0)
+            for point in range(11)
+        ]
+        found = eleven_point_precision(np.array(hits, np.float64), to_find)
+        assert found == pytest.approx(sum(points) / 11, abs=1e-12)
+
+
+def test_of_2007_are_the_numbers_of_2010_but_for_the_points() -> None:
+    problem = problems.random_problem(4, frames=20)
+    old, new = (value_of(problem, metric=metric) for metric in (PascalBoxes07, PascalBoxes))
+    assert [name.replace("Pascal07", "Pascal") for name in old] == list(new)
+    assert all(abs(x - y) < 0.1 for x, y in zip(old.values(), new.values(), strict=True))
+    assert list(old.values()) != list(new.values())
 
 
 def test_the_area_is_taken_at_every_recall_under_a_monotone_envelope() -> None:

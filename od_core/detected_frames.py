@@ -1,0 +1,274 @@
+"""A detections dataset as a stream of frames: what was found in each image, record or frame of a video.
+
+    for frame in read_frames("found"):
+        if frame.detections is not None:
+            print(frame.name, frame.detections.scores, frame.labels)
+
+Frames come ordered by where they were found: by the path of the file, then by record or frame. That order does not
+depend on how the rows lie in the dataset's files. Held in memory are a few row groups, some 30 bytes a row, and the
+paths of the files.
+"""
+
+import collections
+import contextlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from od_core import storage
+from od_core.detections import Detections
+from od_core.errors import UsageError
+from od_core.schemas import DETECTIONS, FrameError, detections_of
+
+ROWS_AT_ONCE = 1024
+
+_MANIFEST = "manifest.json"
+_ORDER_COLUMNS = ("source", "record_index", "frame_index")
+_SCALARS = ("key", "source", "kind", "frame_index", "record_index", "timestamp_us", "width", "height", "error")
+_GROUPS_HELD = 4
+_NO_NUMBER = pa.scalar(-1, pa.int64())
+
+
+class DetectedFrame(NamedTuple):
+    """One row of a detections dataset; columns as in docs/detections-format.md.
+
+    Attributes:
+        detections: None for a failed row, `error` says why; masks and keypoints are not read.
+        labels: the name of every detection's class, or "class 7" where the label map lacks the id.
+    """
+
+    key: str
+    source: str
+    kind: str
+    frame_index: int | None
+    record_index: int | None
+    timestamp_us: int | None
+    width: int | None
+    height: int | None
+    error: FrameError | None
+    detections: Detections | None
+    labels: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """See `frame_name`."""
+        return frame_name(self.key, self.kind, self.frame_index)
+
+
+def frame_name(key: str, kind: str, frame_index: int | None) -> str:
+    """The key of an image; of a video's frame, the name that its picture has: "clip.mp4/000000012.jpg"."""
+    return key if kind != "video" or frame_index is None else f"{key}/{frame_index:09d}.jpg"
+
+
+class _Segment(NamedTuple):
+    """Rows `start` to `stop` of a file, by its number."""
+
+    file: int
+    start: int
+    stop: int
+
+
+def read_frames(path: str) -> Iterator[DetectedFrame]:
+    """Every row of a detections dataset, see the module.
+
+    Args:
+        path: the folder that boxbeam infer wrote, or one Parquet file of that format.
+
+    Raises:
+        UsageError: no finished detections dataset there.
+    """
+    for table in read_tables(dataset_files(path)):
+        yield from frames_of(table)
+
+
+def dataset_files(path: str) -> list[str]:
+    """The data files of a detections dataset, in the order of its manifest; of a single file, that file.
+
+    Raises:
+        UsageError: there is none, or one that is not finished.
+    """
+    if storage.stat(path) is not None:
+        return [path]
+    manifest = storage.join(path, _MANIFEST)
+    if storage.stat(manifest) is None:
+        raise UsageError(f"{path}: no {_MANIFEST}, so this is not a finished detections dataset of boxbeam infer")
+    try:
+        return [storage.join(path, str(file["name"])) for file in json.loads(storage.read_bytes(manifest))["files"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{manifest}: not a manifest that boxbeam wrote ({error})") from error
+
+
+def read_tables(files: Sequence[str]) -> Iterator[pa.Table]:
+    """The rows of data files in the order of the module, in tables of about `ROWS_AT_ONCE` rows.
+
+    Raises:
+        UsageError: a file that cannot be read, or that is not of detections.
+    """
+    segments = _in_order(files)
+    groups = _RowGroups(files)
+    pending: list[pa.Table] = []
+    rows = 0
+    for segment in segments:
+        for table in groups.rows(segment):
+            pending.append(table)
+            rows += len(table)
+            if rows >= ROWS_AT_ONCE:
+                yield pa.concat_tables(pending)
+                pending, rows = [], 0
+    if pending:
+        yield pa.concat_tables(pending)
+
+
+def frames_of(table: pa.Table) -> Iterator[DetectedFrame]:
+    """The rows of a table with at least the columns of the detections format (in any order)."""
+    columns = [table.column(name).to_pylist() for name in _SCALARS]
+    found = detections_of(table)
+    lists = table.column("detections").combine_chunks()
+    structs = lists.flatten()
+    labels = structs.field("label")
+    if labels.null_count:
+        unnamed = pc.binary_join_element_wise("class", structs.field("class_id").cast(pa.string()), " ")
+        labels = pc.coalesce(labels, unnamed)
+    names = labels.to_pylist()
+    first = 0
+    for *scalars, error, detections in zip(*columns, found, strict=True):
+        stop = first + len(detections or ())
+        yield DetectedFrame._make((*scalars, error and _error(error), detections, tuple(names[first:stop])))
+        first = stop
+
+
+def _error(fields: Mapping[str, Any]) -> FrameError:
+    return FrameError(**{name: fields.get(name) for name in FrameError._fields})  # type: ignore[arg-type]
+
+
+def _in_order(files: Sequence[str]) -> list[_Segment]:
+    """All rows of all files, in the order of the module; neighbours in a file are one segment."""
+    sources: list[pa.DictionaryArray] = []
+    places: list[npt.NDArray[np.int64]] = []
+    counts: list[int] = []
+    for path in files:
+        counts.append(0)
+        with _opened(path) as opened:
+            _check(path, opened.schema_arrow)
+            for batch in opened.iter_batches(1 << 16, columns=list(_ORDER_COLUMNS)):
+                sources.append(batch.column("source").cast(pa.string()).dictionary_encode())
+                numbers = pc.coalesce(batch.column("record_index"), batch.column("frame_index"), _NO_NUMBER)
+                places.append(numbers.to_numpy(zero_copy_only=False))
+                counts[-1] += batch.num_rows
+    if not sum(counts):
+        return []
+    codes = _ranks(sources)
+    file_numbers = np.repeat(np.arange(len(files)), counts)
+    rows = np.concatenate([np.arange(count) for count in counts])
+    order = np.lexsort((_filled(np.concatenate(places), codes, file_numbers), codes))
+    file_numbers, rows = file_numbers[order], rows[order]
+    is_new = np.append(True, (file_numbers[1:] != file_numbers[:-1]) | (rows[1:] != rows[:-1] + 1))
+    firsts = np.flatnonzero(is_new)
+    lasts = np.append(firsts[1:], len(rows)) - 1
+    columns = (file_numbers[firsts].tolist(), rows[firsts].tolist(), (rows[lasts] + 1).tolist())
+    return [_Segment(*segment) for segment in zip(*columns, strict=True)]
+
+
+def _ranks(sources: Sequence[pa.DictionaryArray]) -> npt.NDArray[np.int64]:
+    """Numbers that order as the texts do, for all arrays end to end."""
+    chunks = pa.chunked_array(sources).unify_dictionaries().chunks
+    values = chunks[0].dictionary
+    ranks = np.empty(len(values), np.int64)
+    ranks[pc.sort_indices(values).to_numpy()] = np.arange(len(values))
+    codes: npt.NDArray[np.int64] = ranks[
+        np.concatenate([chunk.indices.to_numpy(zero_copy_only=False) for chunk in chunks])
+    ]
+    return codes
+
+
+def _filled(
+    places: npt.NDArray[np.int64], codes: npt.NDArray[np.int64], file_numbers: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """A row without a number of its own, a stretch of a video that failed, stays behind the one before it."""
+    before = np.maximum.accumulate(np.where(places >= 0, np.arange(len(places)), 0))
+    is_same = (codes == codes[before]) & (file_numbers == file_numbers[before])
+    return np.where(is_same, places[before], -1)
+
+
+class _RowGroups:
+    """Reads rows by their position; holds the last few row groups, so that files may be read in turns."""
+
+    def __init__(self, files: Sequence[str]):
+        self._files = files
+        self._starts: dict[int, npt.NDArray[np.int64]] = {}
+        self._held: collections.OrderedDict[tuple[int, int], pa.Table] = collections.OrderedDict()
+
+    def rows(self, segment: _Segment) -> Iterator[pa.Table]:
+        starts = self._group_starts(segment.file)
+        row = segment.start
+        while row < segment.stop:
+            group = int(np.searchsorted(starts, row, side="right")) - 1
+            stop = min(segment.stop, int(starts[group + 1]), row + ROWS_AT_ONCE)
+            yield self._group(segment.file, group).slice(row - int(starts[group]), stop - row)
+            row = stop
+
+    def _group_starts(self, file: int) -> npt.NDArray[np.int64]:
+        if file not in self._starts:
+            with _opened(self._files[file]) as opened:
+                counts = [opened.metadata.row_group(n).num_rows for n in range(opened.metadata.num_row_groups)]
+            self._starts[file] = np.cumsum([0, *counts])
+        return self._starts[file]
+
+    def _group(self, file: int, group: int) -> pa.Table:
+        table = self._held.pop((file, group), None)
+        if table is None:
+            with _opened(self._files[file]) as opened:
+                table = opened.read_row_group(group, columns=_columns(opened))
+        self._held[file, group] = table
+        if len(self._held) > _GROUPS_HELD:
+            self._held.popitem(last=False)
+        return table
+
+
+def _columns(file: pq.ParquetFile) -> list[str]:
+    """What is read: all that the format has, less masks and keypoints, which can be far larger than the rest."""
+    paths = [file.schema.column(index).path for index in range(len(file.schema))]
+    is_known = set(DETECTIONS.names)
+    return [
+        path for path in paths if path.split(".")[0] in is_known and not {"mask", "keypoints"} & set(path.split("."))
+    ]
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[pq.ParquetFile]:
+    try:
+        with storage.open_input(path) as file, pq.ParquetFile(file) as parquet:
+            yield parquet
+    except (pa.ArrowException, OSError) as error:
+        raise UsageError(f"{path}: cannot be read as Parquet ({error}); boxbeam inspect says more") from error
+
+
+def _check(path: str, schema: pa.Schema) -> None:
+    missing = [name for name in DETECTIONS.names if name not in schema.names]
+    if missing:
+        raise UsageError(
+            f"{path}: not detections: no column {', '.join(missing)}; docs/detections-format.md says what there must be"
+        )
+
+
+def only(
+    frames: Iterable[DetectedFrame], *, min_score: float = 0.0, labels: frozenset[str] | None = None
+) -> Iterator[DetectedFrame]:
+    """The same frames with the detections of at least `min_score` and, if `labels` are given, of these classes."""
+    for frame in frames:
+        if frame.detections is None:
+            yield frame
+            continue
+        found = frame.detections.best(min_score=min_score)
+        names = frame.labels[: len(found)]
+        if labels is not None and not labels.issuperset(names):
+            kept = np.array([name in labels for name in names], np.bool_)
+            found = Detections(found.boxes[kept], found.scores[kept], found.classes[kept])
+            names = tuple(name for name in names if name in labels)
+        yield frame._replace(detections=found, labels=names)

@@ -1,0 +1,132 @@
+"use strict";
+// Boxes over a picture or a video: an SVG for the outlines, and text beside them.
+
+const MARKS = ["tp", "fp", "fn", "ignored", "found"];
+const MARK_NAMES = { tp: "right", fp: "wrong", fn: "missed", ignored: "ignored", found: "found" };
+const IGNORED = 3;
+const SHOW = { found: true, truth: true, labels: true, verdicts: false };
+
+// What is to be drawn of a frame: detections from the threshold up, and annotated objects with what became of them.
+function boxesOf(found, truth) {
+  const drawn = [];
+  for (const [id, score, ymin, xmin, ymax, xmax, mark, reason, iou] of found || []) {
+    if (score < boxbeam.threshold || boxbeam.hidden.has(id)) continue;
+    const name = boxbeam.classOf(id).name;
+    drawn.push({ id, name, score, edges: [ymin, xmin, ymax, xmax], mark: MARKS[mark], reason, iou, isTruth: false });
+  }
+  for (const [id, ymin, xmin, ymax, xmax, verdict, finder, label] of truth || []) {
+    if (boxbeam.hidden.has(id)) continue;
+    const name = label || boxbeam.classOf(id).name;
+    const mark = verdict === IGNORED ? "ignored" : finder >= boxbeam.threshold && finder > 0 ? "tp" : "fn";
+    drawn.push({ id, name, edges: [ymin, xmin, ymax, xmax], mark, isTruth: true });
+  }
+  return drawn;
+}
+
+function isShown(box) {
+  return box.isTruth ? SHOW.truth : SHOW.found;
+}
+
+function colourOf(box) {
+  return SHOW.verdicts ? `var(--${box.mark})` : boxbeam.classOf(box.id).colour;
+}
+
+function titleOf(box) {
+  if (box.isTruth) return `${box.name}, annotated${box.mark === "tp" ? ", found" : box.mark === "fn" ? ", missed" : ""}`;
+  const why = box.mark === "fp" ? ` (${boxbeam.data.reasons[box.reason]})` : "";
+  const verdict = box.mark === "found" ? "" : `, ${MARK_NAMES[box.mark]}${why}`;
+  return `${box.name} ${box.score.toFixed(2)}${verdict}`;
+}
+
+// An overlay for a stage; `show` replaces what is on it.
+function overlay({ withLabels = true } = {}) {
+  const svg = draw("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" });
+  const labels = make("div", { class: "labels" });
+  const element = make("div", { class: "boxes" }, svg, labels);
+  return {
+    element,
+    show(boxes) {
+      const visible = boxes.filter(isShown);
+      svg.replaceChildren(...visible.map(outline));
+      labels.replaceChildren(...(withLabels && SHOW.labels ? visible.filter((box) => !box.isTruth || box.mark === "fn").map(label) : []));
+    },
+    highlight(box) {
+      for (const rect of svg.children) rect.classList.toggle("lit", rect.box === box);
+    },
+  };
+}
+
+function outline(box) {
+  const [ymin, xmin, ymax, xmax] = box.edges;
+  const size = { x: xmin, y: ymin, width: Math.max(0, xmax - xmin), height: Math.max(0, ymax - ymin) };
+  const rect = draw("rect", { ...size, class: box.isTruth ? "truth" : "found", "data-mark": box.mark });
+  rect.style.stroke = colourOf(box);
+  rect.box = box;
+  return rect;
+}
+
+function label(box) {
+  const [ymin, xmin, , xmax] = box.edges;
+  const side = xmin > 0.8 ? { right: `${100 * (1 - Math.min(1, xmax))}%` } : { left: `${100 * Math.max(0, xmin)}%` };
+  const style = { ...side, top: `${100 * Math.min(1, Math.max(0, ymin))}%` };
+  const text = box.isTruth ? `${box.name} missed` : `${box.name} ${box.score.toFixed(2)}`;
+  const made = make("span", { class: ymin < 0.05 ? "inside" : "", style }, text);
+  made.style.setProperty("--colour", colourOf(box));
+  return made;
+}
+
+// Switches for what is drawn; `changed` is called after each.
+function switches(changed) {
+  const { hasTruth, classes } = boxbeam.data;
+  const buttons = [toggle("Detections", "found", "d"), toggle("Labels", "labels", "l")];
+  if (hasTruth) buttons.splice(1, 0, toggle("Ground truth", "truth", "t"), toggle("Verdicts", "verdicts", "v"));
+
+  function toggle(text, name, key) {
+    const button = make("button", { type: "button", "aria-pressed": String(SHOW[name]), "data-key": key, title: `Key ${key}` }, text);
+    button.addEventListener("click", () => {
+      SHOW[name] = !SHOW[name];
+      button.setAttribute("aria-pressed", String(SHOW[name]));
+      changed();
+    });
+    return button;
+  }
+
+  const present = classes.filter(([, , , counts]) => Object.keys(counts).length);
+  const legend = present.map(([id, name, colour]) => {
+    const button = make("button", { type: "button", class: "class", "aria-pressed": String(!boxbeam.hidden.has(id)) }, chip(colour), name);
+    button.addEventListener("click", () => {
+      if (!boxbeam.hidden.delete(id)) boxbeam.hidden.add(id);
+      button.setAttribute("aria-pressed", String(!boxbeam.hidden.has(id)));
+      changed();
+    });
+    return button;
+  });
+  return make("div", { class: "switches", role: "group", "aria-label": "What is drawn" },
+    buttons, make("span", { class: "legend", role: "group", "aria-label": "Classes" }, legend), hasTruth && verdictLegend());
+}
+
+function verdictLegend() {
+  const marks = ["tp", "fp", "fn", "ignored"].map((mark) => make("span", { class: `mark ${mark}` }, MARK_NAMES[mark]));
+  return make("span", { class: "marks quiet" }, marks, make("span", { class: "dashed" }, "annotated"));
+}
+
+// The boxes of a frame as a table; looking at a row lights its box.
+function boxTable(boxes, drawn) {
+  const best = [...boxes].filter((box) => !box.isTruth || box.mark === "fn");
+  const rows = best.slice(0, 200).map((box) => {
+    const row = make("tr", { tabindex: "0", "data-mark": box.mark },
+      make("td", {}, chip(boxbeam.classOf(box.id).colour), box.name),
+      make("td", { class: "number" }, box.isTruth ? "" : box.score.toFixed(2)),
+      boxbeam.data.hasTruth && make("td", {}, make("span", { class: `mark ${box.mark}` }, verdictOf(box))));
+    for (const event of ["mouseenter", "focus"]) row.addEventListener(event, () => drawn.highlight(box));
+    for (const event of ["mouseleave", "blur"]) row.addEventListener(event, () => drawn.highlight(null));
+    return row;
+  });
+  if (!rows.length) return make("p", { class: "quiet" }, "Nothing found at this score.");
+  return make("table", { class: "found" }, make("tbody", {}, rows));
+}
+
+function verdictOf(box) {
+  if (box.mark === "fp") return `wrong: ${boxbeam.data.reasons[box.reason]}`;
+  return MARK_NAMES[box.mark];
+}

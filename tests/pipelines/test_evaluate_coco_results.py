@@ -1,0 +1,104 @@
+"""COCO results files as detections."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from beam_jobs import evaluate
+from od_core.annotations.ground_truth_set import open_ground_truth
+from od_core.errors import UsageError
+from od_core.schemas import DETECTIONS
+from pipelines.evaluate_coco_results import open_detections
+from tests.pipelines import evaluation_files as files
+from tests.pipelines.evaluation_files import LEFT, WHOLE, truth_row
+
+
+def result(image_id, category_id, bbox, score):
+    return {"image_id": image_id, "category_id": category_id, "bbox": bbox, "score": score}
+
+
+RESULTS = [
+    result(7, 2, [0, 0, 100, 100], 0.5),
+    result("other", 1, [1, 2, 3, 4], 0.9),
+    result(7, 1, [0, 0, 200, 100], 0.9),
+    result("b.jpg", 2, [0, 0, 50.5, 10], 0.25),
+]
+TRUTH = [
+    truth_row("in/a.jpg", (1, WHOLE), (2, LEFT), source_id="7"),
+    truth_row("in/b.jpg", (2, LEFT), size=(101, 100)),
+    truth_row("in/c.jpg"),
+    truth_row("v.mp4", (1, WHOLE), frame=3, kind="video"),
+]
+
+
+@pytest.fixture
+def opened(tmp_path):
+    def opened(results, truth=TRUTH):
+        text = results if isinstance(results, str) else json.dumps(results)
+        (tmp_path / "results.json").write_text(text)
+        ground_truth = open_ground_truth(str(files.write_truth(tmp_path / "truth.parquet", truth)))
+        return open_detections(str(tmp_path / "results.json"), ground_truth, str(tmp_path / "work"))
+
+    return opened
+
+
+def test_every_image_of_the_ground_truth_has_a_row_with_its_boxes_best_first(opened, tmp_path):
+    detections = opened(RESULTS)
+    assert detections.path == str(tmp_path / "results.json")
+    (path,) = detections.files
+    table = pq.read_table(path)
+    assert table.schema.equals(DETECTIONS)
+    rows = {row["key"]: row for row in table.to_pylist()}
+    assert list(rows) == ["in/a.jpg", "in/b.jpg", "in/c.jpg", "other"]
+    first, second = rows["in/a.jpg"]["detections"]
+    assert (first["class_id"], first["score"], first["label"]) == (1, pytest.approx(0.9), None)
+    assert [second[edge] for edge in ("ymin", "xmin", "ymax", "xmax")] == [0, 0, 1, 0.5]
+    (third,) = rows["in/b.jpg"]["detections"]
+    assert (third["xmax"], third["ymax"]) == (0.5, pytest.approx(0.1))
+    assert (rows["in/c.jpg"]["detections"], rows["in/c.jpg"]["status"]) == ([], "done")
+    assert (rows["other"]["detections"], rows["other"]["width"]) == ([], None)
+
+
+def test_no_results_at_all_are_images_without_detections(opened):
+    assert pq.read_table(opened([]).files[0]).num_rows == 3
+
+
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        ({"annotations": [1]}, "not COCO results: an object with 'annotations'"),
+        ([3], "entry 0 is 3; expected a list"),
+        ([RESULTS[0], {"image_id": 1}], "entry 1 is"),
+        ([result(1, 1, [1, 2, 3], 0.5)], "entry 0 is"),
+        ([result(1, 1, [1, 2, 3, "x"], 0.5)], "entry 0 is"),
+        ([result(1, 1.5, [1, 2, 3, 4], 0.5)], "entry 0 is"),
+        ([result(1, 1, [1, 2, 3, float("nan")], 0.5)], "entry 0 is"),
+        ([result(None, 1, [1, 2, 3, 4], 0.5)], "entry 0 is"),
+        ('[{"image_id": 1', "results.json"),
+    ],
+)
+def test_what_is_no_results_file(opened, results, message):
+    with pytest.raises(UsageError, match=message):
+        opened(results)
+
+
+def test_an_image_of_unknown_size_is_refused_only_where_boxes_are_in_it(opened):
+    unknown = [truth_row("in/b.jpg", (2, LEFT), size=(None, None))]
+    with pytest.raises(UsageError, match=r"how large 'in/b.jpg' is: name its images with --images"):
+        opened(RESULTS, unknown)
+    assert pq.read_table(opened([], unknown).files[0]).num_rows == 1
+
+
+def test_an_evaluation_of_them(tmp_path, capsys):
+    (tmp_path / "results.json").write_text(json.dumps(RESULTS))
+    files.write_truth(tmp_path / "truth.parquet", TRUTH[:3])
+    argv = ["--detections", tmp_path / "results.json", "--ground_truth", tmp_path / "truth.parquet"]
+    argv += ["--output", tmp_path / "scores", "--metrics", "voc", "--numbers_only"]
+    assert evaluate.main([str(argument) for argument in argv]) == 0
+    report = files.read_metrics(tmp_path / "scores")
+    assert report["metrics"]["PascalBoxes_PerformanceByCategory/AP@0.5IOU/cat"] == 1.0
+    assert report["metrics"]["PascalBoxes_PerformanceByCategory/AP@0.5IOU/dog"] == 0.5
+    assert report["detections"]["path"] == str(tmp_path / "results.json")
+    assert report["names"]["unknown"] == ["other"]
+    assert "3 frames evaluated" in capsys.readouterr().out

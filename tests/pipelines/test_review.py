@@ -1,0 +1,208 @@
+"""What review pages are told; how they show it is tests/browser's."""
+
+import dataclasses
+import json
+import pathlib
+import re
+import shutil
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from od_core.errors import OutputError, UsageError
+from od_core.examples import encode_example
+from od_core.images import read_header
+from od_core.records import write_record
+from od_core.video import describe_video
+from pipelines.review import ReviewAsk, Reviewed, review
+from tests.blocks_scene import draw_scene, jpeg
+from tests.pipelines.evaluation_files import found_row, write_detections
+from tests.pipelines.review_files import HOSTILE_KEY, LEFT, SIZE, Place, write_place
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return write_place(tmp_path_factory.mktemp("review"))
+
+
+@pytest.fixture(scope="module")
+def pages(place: Place, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    output = place.found.parent / "pages"
+    done = review(ReviewAsk(str(place.found), str(output), (str(place.truth),)))
+    assert done == Reviewed(items=6, detections=15, failed=2, not_shown=2)
+    return output
+
+
+def told(script: pathlib.Path) -> list[Any]:
+    """The arguments of the call that a script is."""
+    (arguments,) = re.fullmatch(r"boxbeam\.\w+\((.*)\);\n", script.read_text("ascii")).groups()
+    return json.loads(f"[{arguments}]")
+
+
+def items_of(pages: pathlib.Path) -> dict[str, dict[str, Any]]:
+    names = ("key", "kind", "width", "height", "thumbnail", "url", "note", "mistakes", "summary", "failure")
+    _, rows = told(pages / "data/index-00000.js")
+    return {row[0]: {"number": n, **dict(zip(names, row, strict=True))} for n, row in enumerate(rows)}
+
+
+def boxes_of(pages: pathlib.Path, key: str) -> Any:
+    return told(pages / "data/boxes-00000.js")[1][items_of(pages)[key]["number"]]
+
+
+def test_every_picture_and_video_is_an_item(pages: pathlib.Path) -> None:
+    items = items_of(pages)
+    assert list(items) == ["a/bad.png", "a/good.png", "broken.png", "clip.mp4", "gone.png", HOSTILE_KEY]
+    good = items["a/good.png"]
+    assert (good["width"], good["height"], good["kind"], good["url"]) == (*SIZE, 0, "../in/a/good.png")
+    assert good["summary"] == [1, 0, 0.9, 1, 2, 0.9]  # right at 0.9; missed above that
+    assert items["broken.png"]["failure"] == "it is a text file"
+    assert items["gone.png"]["note"] == "the original cannot be opened: No such file or directory"
+    assert items["gone.png"]["url"] == ""
+
+
+def test_boxes_have_verdicts_that_hold_at_every_threshold(pages: pathlib.Path) -> None:
+    found, truth = boxes_of(pages, "a/bad.png")
+    assert [(box[0], box[1], box[6], box[7]) for box in found] == [
+        *((1, 0.8, 1, 2), (2, 0.6, 0, 0), (2, 0.3, 0, 0)),  # a cat that is a dog: wrong class
+    ]
+    assert found[0][2:6] == [0.2, 0.6, 0.6, 0.9]
+    assert sorted((box[0], box[5], box[6]) for box in truth) == [(2, 0, 0.3), (2, 0, 0.6), (2, 2, 0)]
+    assert items_of(pages)["a/bad.png"]["mistakes"] == pytest.approx(0.8 + 2)  # two are missed at 0.5
+    assert boxes_of(pages, HOSTILE_KEY) == [[[3, 0.7, 0.1, 0.1, 0.5, 0.4, 4, 0, 0]], None]
+
+
+def test_the_overview_counts_by_class_mark_and_score(pages: pathlib.Path) -> None:
+    (overview,) = told(pages / "data/overview.js")
+    counts = {"images": 4, "videos": 1, "frames": 60, "empty": 51, "detections": 15, "annotated": 17}
+    assert overview["counts"] == {**counts, "failed": 2, "notShown": 2}
+    by_class = {row[0]: row[3] for row in overview["classes"]}
+    assert by_class[1]["fp"][16] == 1
+    assert by_class[1]["tp"][18] == 1
+    assert by_class[2]["tp"][18] == 10
+    assert by_class[2]["fn"][0] == 1 + 5
+    (failures,) = overview["failures"]
+    assert (failures["stage"], failures["type"], failures["total"]) == ("decode", "ImageError", 2)
+    assert failures["first"][0] == ["broken.png", "it is a text file"]
+
+
+def test_a_video_has_a_timeline_and_its_frames(pages: pathlib.Path) -> None:
+    number, video = told(pages / "data/video-000003.js")
+    assert (number, video["end"], video["columns"], video["starts"]) == (3, pytest.approx(59 * 0.04), 60, [0])
+    ((class_id, columns),) = video["lanes"]
+    assert class_id == 2
+    assert [(column[0], column[1]) for column in columns if column[1] > 0] == [(n, 0.9) for n in range(30, 40)]
+    assert [column[0] for column in columns if column[4] < 0.5] == list(range(45, 50))
+    assert video["damage"][0][1] == "it is a text file"
+    _, chunk, frames = told(pages / "data/video-000003-00000.js")
+    assert (chunk, len(frames)) == (0, 60)
+    assert frames[30][:2] == [1.2, 30]
+    assert frames[30][2] == [[2, 0.9, 0.1, 0.1, 0.5, 0.4, 0, 0, 1]]
+    assert items_of(pages)["clip.mp4"]["url"] == "../in/clip.mp4"
+
+
+def test_thumbnails_are_small(pages: pathlib.Path) -> None:
+    files = sorted((pages / "thumbs/000").iterdir())
+    assert [path.name for path in files] == ["0.jpg", "1.jpg", "3.jpg", "5.jpg"]
+    for path in files:
+        header = read_header(path.read_bytes())
+        assert (header.format, header.width, header.height) == ("jpeg", 240, 180)
+
+
+def test_nothing_ends_a_script_or_begins_a_tag(pages: pathlib.Path) -> None:
+    scripts = list((pages / "data").glob("*.js"))
+    assert len(scripts) == 5
+    for script in scripts:
+        assert "<" not in script.read_text("ascii")
+
+
+def test_the_same_dataset_gives_the_same_pages(place: Place, pages: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    again = place.found.parent / "again"
+    review(ReviewAsk(str(place.found), str(again), (str(place.truth),), workers=3))
+    assert content_of(again) == content_of(pages)
+    review(ReviewAsk(str(place.found), str(again), min_score=0.85))
+    assert content_of(again) != content_of(pages)
+    assert boxes_of(again, "a/good.png") == [[[1, 0.9, 0.1, 0.1, 0.5, 0.4, 4, 0, 0]], None]
+    shutil.rmtree(again)
+
+
+def content_of(folder: pathlib.Path) -> dict[pathlib.Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_pages_that_are_self_contained_need_no_originals(place: Place, tmp_path: pathlib.Path) -> None:
+    review(ReviewAsk(str(place.found), str(tmp_path / "pages"), self_contained=True))
+    items = items_of(tmp_path / "pages")
+    urls = {item["url"] for item in items.values()}
+    assert urls == {"", "previews/000/0.jpg", "previews/000/1.jpg", "previews/000/5.jpg", "videos/000/3.mp4"}
+    assert read_header((tmp_path / "pages/previews/000/1.jpg").read_bytes()).width == 320
+    assert describe_video(tmp_path / "pages/videos/000/3.mp4").codec == "h264"
+
+
+def test_originals_can_be_elsewhere_and_another_size_is_said(place: Place, tmp_path: pathlib.Path) -> None:
+    moved = tmp_path / "moved"
+    (moved / "a").mkdir(parents=True)
+    Image.new("RGB", (64, 48)).save(moved / "a/good.png")
+    done = review(ReviewAsk(str(place.found), str(tmp_path / "pages"), originals=str(moved)))
+    assert done.not_shown == 5
+    good = items_of(tmp_path / "pages")["a/good.png"]
+    assert good["url"] == "../moved/a/good.png"
+    assert good["note"].startswith("the original is 64 x 48 now, but was 320 x 240 when it was looked at")
+
+
+def test_records_are_shown_as_copies(tmp_path: pathlib.Path) -> None:
+    with open(tmp_path / "x.tfrecord", "wb") as file:
+        for number in range(3):
+            encoded = jpeg(draw_scene(number).image)
+            write_record(file, encode_example({"image/encoded": encoded, "image/source_id": f"id{number}"}))
+    rows = [
+        found_row(f"id{number}", (1, LEFT, 0.9), size=SIZE, kind="record")._replace(
+            source=str(tmp_path / "x.tfrecord"), record_index=number
+        )
+        for number in (0, 2)
+    ]
+    found = write_detections(tmp_path / "found", rows)
+    assert review(ReviewAsk(str(found), str(tmp_path / "pages"))).not_shown == 0
+    items = items_of(tmp_path / "pages")
+    assert [(key, item["kind"], item["url"]) for key, item in items.items()] == [
+        *(("id0", 1, "previews/000/0.jpg"), ("id2", 1, "previews/000/1.jpg")),
+    ]
+    headers = [read_header((tmp_path / f"pages/previews/000/{number}.jpg").read_bytes()) for number in range(2)]
+    assert [(header.width, header.height) for header in headers] == [SIZE, SIZE]
+    thumbnails = [(tmp_path / f"pages/thumbs/000/{number}.jpg").read_bytes() for number in range(2)]
+    assert thumbnails[0] != thumbnails[1]
+
+
+def test_many_items_come_in_pieces(tmp_path: pathlib.Path) -> None:
+    """Of a bounded size each, whatever their number."""
+    rows = [found_row(f"{n:05}.jpg", (1, LEFT, 0.9)) for n in range(2100)]
+    found = write_detections(tmp_path / "found", rows, per_file=3000, row_group=1000)
+    review(ReviewAsk(str(found), str(tmp_path / "pages")))
+    (overview,) = told(tmp_path / "pages/data/overview.js")
+    assert (overview["items"], overview["pieces"]) == (2100, 2)
+    assert len(told(tmp_path / "pages/data/index-00000.js")[1]) == 2000
+    assert told(tmp_path / "pages/data/index-00001.js")[1][99][0] == "02099.jpg"
+    assert len(list((tmp_path / "pages/data").glob("boxes-*.js"))) == 66
+    assert len(told(tmp_path / "pages/data/boxes-00065.js")[1]) == 20
+
+
+def test_numbers_of_an_evaluation_are_shown(place: Place, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "metrics.json").write_text('{"metrics": {"mAP": 0.5, "AR": null}}')
+    ask = ReviewAsk(str(place.found), str(tmp_path / "pages"), evaluation=str(tmp_path))
+    review(ask)
+    assert told(tmp_path / "pages/data/overview.js")[0]["metrics"] == [["mAP", 0.5], ["AR", None]]
+    with pytest.raises(UsageError, match="boxbeam evaluate wrote"):
+        review(dataclasses.replace(ask, evaluation=str(tmp_path / "no")))
+
+
+def test_wrong_usage_is_refused_and_nothing_changes(place: Place, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/photo.jpg").touch()
+    found = str(place.found)
+    for output in (tmp_path / "mine", place.found / "pages"):
+        with pytest.raises(OutputError):
+            review(ReviewAsk(found, str(output)))
+    for other in ({"originals": str(tmp_path / "no")}, {"ground_truth": (str(tmp_path / "no.json"),)}):
+        with pytest.raises(UsageError, match="no such"):
+            review(ReviewAsk(found, str(tmp_path / "pages"), **other))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
