@@ -63,7 +63,7 @@ def _dataset_lines(report: "RecordDatasetReport") -> Iterator[str]:
     yield f"  index: {counted(index.rows, 'images')}{failed}"
     if index.remarks:
         ordered = sorted(index.remarks.items(), key=lambda pair: (-pair[1], pair[0]))
-        remarks = [f"{count:,} {kind.replace('_', ' ')}" for kind, count in ordered]
+        remarks = [f"{kind.replace('_', ' ')} ({count:,})" for kind, count in ordered]
         yield f"  remarks: {', '.join(remarks)}"
 
 

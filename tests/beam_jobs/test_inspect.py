@@ -367,13 +367,14 @@ def test_a_record_dataset_is_described(said, records_folder):
     told = [f"{name}: {len(keys)} record{'s' * (len(keys) != 1)} in 1 shard" for name, keys in counts.items()]
     assert lines[0] == f"  {', '.join(told)}"
     assert lines[1].startswith("  index: 4 images, 1 of them failed (img02.jpg: not a supported image but plain text")
-    assert lines[2:5] == [
+    assert lines[2:6] == [
+        "  remarks: images damaged (1)",
         "  images: 3 jpeg; width 40, height 30 px",
         "  objects: 4; per image 0 to 2 (median 2); 1 image without any",
         "  sizes: 4 small, 0 medium, 0 large (COCO's, by area: below 32², from 96² px)",
     ]
     cats = [sum(key in ("img00.jpg", "img03.jpg") for key in keys) for keys in counts.values()]
-    assert lines[5:] == [
+    assert lines[6:] == [
         "    2 classes                      train         val",
         *(f"    {name:<24}{cats[0]:>12}{cats[1]:>12}" for name in ("cat", "dog")),
     ]

@@ -17,7 +17,7 @@ import time
 from typing import Any
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-_PATIENCE_SECONDS = 120.0
+_PATIENCE_SECONDS = 30.0
 
 
 def _high_pipe() -> tuple[int, int]:
@@ -85,14 +85,13 @@ class Chromium:
             raise AssertionError(f"{script}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
-    def wait(self, condition: str) -> Any:
-        """Until a JavaScript expression is true; gives its value."""
+    def wait(self, condition: str) -> None:
+        """Until a JavaScript expression is true, as JavaScript sees it: an element comes here as an empty dict."""
         until = time.monotonic() + _PATIENCE_SECONDS
-        while not (value := self.run(condition)):
+        while not self.run(f"Boolean({condition})"):
             if time.monotonic() > until:
                 raise AssertionError(f"never true: {condition}; errors: {self.errors}")
             select.select([], [], [], 0.02)
-        return value
 
     def resize(self, width: int, height: int, *, dark: bool = False) -> None:
         """The size of the window in pixels, and what its user prefers."""

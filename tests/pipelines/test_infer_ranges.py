@@ -128,7 +128,7 @@ def test_rows_are_the_same_for_any_number_of_ranges(
     capsys: pytest.CaptureFixture[str],
     options: tuple[str, ...],
 ) -> None:
-    write_h264(tmp_path / "in/short.mp4", noisy(50))
+    write_h264(tmp_path / "in/short.mp4", noisy(50), GROUPS_OF_10)
     assert run("in_1", *options) == 0
     for ranges in (3, 14):  # of 14, some hold no keyframe and so nothing
         short_ranges(ranges)
