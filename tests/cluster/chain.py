@@ -18,6 +18,8 @@ IMAGES, FRAMES = 24, 40
 
 # Column of a row file -> not compared: where the sources lie.
 _PLACES = ("source",)
+# Files that tell when something was done, or where it lies.
+_OF_THE_RUN = ("run.json", "evaluation.html")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +65,7 @@ def run_chain(scene: Scene, folder: pathlib.Path, options: Sequence[str], witnes
 def contents(folder: pathlib.Path) -> dict[str, Any]:
     """What a job's output holds, by path below it: rows of Parquet files together under "rows", other files' bytes.
 
-    Without what tells of the run and not of the data: run.json, the names of row files, where sources lie.
+    Without what tells of the run and not of the data: times, the names of row files, where sources lie.
     """
     found: dict[str, Any] = {"rows": []}
     for path in sorted(folder.rglob("*")):
@@ -74,8 +76,9 @@ def contents(folder: pathlib.Path) -> dict[str, Any]:
         elif name == "manifest.json":
             found[name] = json.loads(path.read_text())["details"]
         elif name == "metrics.json":
-            found[name] = {key: value for key, value in json.loads(path.read_text()).items() if key == "metrics"}
-        elif path.is_file() and name != "run.json":
+            numbers = json.loads(path.read_text())
+            found[name] = {part: numbers[part] for part in ("metrics", "insight", "classes")}
+        elif path.is_file() and name not in _OF_THE_RUN:
             found[name] = path.read_bytes()
-    found["rows"].sort(key=lambda row: (row["key"], row.get("frame_index") or 0))
+    found["rows"].sort(key=lambda row: (row.get("key", ""), row.get("frame_index") or 0))
     return found
