@@ -1,22 +1,23 @@
 """What befalls a cluster in the middle of a job: a lost machine, a killed worker, a cancelled job. Nothing befalls the
 rows, and only work in flight is done again.
 
-The job is the toy of the engine's own tests, one file an item: quick files are done at once, the others wait for a
-gate, so that the job is in its middle for as long as a test wants.
+The job is the toy of the engine's own tests, one file an item: some items are done at once, the others wait for a gate,
+so that the job is in its middle for as long as a test wants.
 """
 
 import collections
 import contextlib
+import functools
 import json
 import pathlib
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 
 import pytest
 
-from tests.pipelines.conftest import Rows, dataset_rows, entries
+from tests.pipelines.conftest import Rows, dataset_rows
 
 from .flink import TASK_MANAGERS, FlinkCluster
 from .material import environment
@@ -25,7 +26,7 @@ from .processes import running, wait_until
 
 pytestmark = pytest.mark.cluster
 
-QUICK, WAITING = 8, 6
+FILES, FREE = 14, 6
 
 
 class Toy:
@@ -37,8 +38,8 @@ class Toy:
         self.output, self.gate, self.log = folder / "out", folder / "gate", folder / "toy.log"
         for name in ("in", "diary"):
             (folder / name).mkdir()
-        contents = {f"q{number}": f"quick\n{number}\n" for number in range(QUICK)}
-        contents |= {f"w{number}": f"wait\n{self.gate}\n" for number in range(WAITING)}
+        order = f"turnstile\n{FREE}\n{folder / 'diary'}\n{self.gate}\n"
+        contents = {f"f{number:02}": f"{order}{number}\n" for number in range(FILES)}
         for name, content in contents.items():
             (folder / "in" / f"{name}.t").write_text(content)
         self.rows: Rows = sorted(
@@ -66,22 +67,29 @@ class Toy:
             yield process
 
     def wait_for_the_middle(self, process: subprocess.Popen[bytes]) -> set[str]:
-        """Wait until every worker stands at the gate and something is done; returns what is done."""
-        wait_until(lambda: self._at_the_gate() >= TASK_MANAGERS, process, what="the job, to be half done", log=self.log)
-        done = {path.name for path in self.output.glob("_work/parts/*.parquet")}
-        assert done
+        """Wait until every worker stands at the gate; returns the items that are done, as the diary has them."""
+        at_the_gate = functools.partial(self._folder.glob, "waiting-*")
+        half_done = "the job, to be half done"
+        wait_until(lambda: len(list(at_the_gate())) == TASK_MANAGERS, process, what=half_done, log=self.log)
+        pages = (_items(page) for page in sorted((self._folder / "diary").iterdir()))
+        done = {item for page in pages for item in page[:-1]}
+        assert FREE - TASK_MANAGERS < len(done) <= FREE
         return done
 
     def open_gate(self) -> None:
         """Let those that wait go on."""
         self.gate.touch()
 
-    def begun(self) -> Mapping[str, int]:
-        """How often each file was begun."""
-        return collections.Counter(entry for entry in entries(self._folder / "diary") if entry.startswith("item "))
+    def times_begun(self) -> Mapping[str, int]:
+        """How often each item was begun."""
+        return collections.Counter(self._begun())
 
-    def _at_the_gate(self) -> int:
-        return sum(entry.startswith("item w") for entry in entries(self._folder / "diary"))
+    def _begun(self) -> list[str]:
+        return [item for page in sorted((self._folder / "diary").iterdir()) for item in _items(page)]
+
+
+def _items(page: pathlib.Path) -> list[str]:
+    return [line for line in page.read_text().splitlines() if line.startswith("item ")]
 
 
 def finish(toy: Toy, process: subprocess.Popen[bytes]) -> None:
@@ -90,10 +98,10 @@ def finish(toy: Toy, process: subprocess.Popen[bytes]) -> None:
     assert dataset_rows(toy.output) == toy.rows
 
 
-def assert_done_once(begun: Mapping[str, int], quick_done: int) -> None:
-    """What was done before the fault was not done again."""
-    again = {name: times for name, times in begun.items() if times > 1}
-    assert sum(name.startswith("item q") for name in again) <= QUICK - quick_done
+def assert_not_done_again(done: Set[str], times_begun: Mapping[str, int]) -> None:
+    """What was done before the fault was not done again, and all else was begun at least once."""
+    assert {item: times_begun[item] for item in done} == dict.fromkeys(done, 1)
+    assert len(times_begun) == FILES
 
 
 @pytest.mark.parametrize("lost", ["task manager", "python worker"])
@@ -108,7 +116,7 @@ def test_a_loss_in_the_middle_of_a_job_changes_no_row(flink: FlinkCluster, tmp_p
             flink.kill_python_worker()
         toy.open_gate()
         finish(toy, process)
-    assert_done_once(toy.begun(), len(done))
+    assert_not_done_again(done, toy.times_begun())
 
 
 def test_a_cancelled_job_that_is_submitted_again_continues(flink: FlinkCluster, tmp_path: pathlib.Path) -> None:
@@ -120,4 +128,4 @@ def test_a_cancelled_job_that_is_submitted_again_continues(flink: FlinkCluster, 
     toy.open_gate()
     with toy.started() as process:
         finish(toy, process)
-    assert_done_once(toy.begun(), len(done))
+    assert_not_done_again(done, toy.times_begun())
