@@ -1,10 +1,14 @@
-"""A real Flink cluster on this machine: a JobManager, a TaskManager, and Beam's job server in front of them."""
+"""A real Flink cluster on this machine: a JobManager, two TaskManagers, and Beam's job server in front of them."""
 
 import contextlib
 import dataclasses
+import itertools
 import json
+import os
 import pathlib
 import shlex
+import signal
+import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +17,7 @@ from typing import Any
 from .places import PYTHON_PATH
 from .processes import free_ports, listens, running, wait_until
 
-SLOTS = 2
+TASK_MANAGERS = 2  # of one slot each
 
 # Java 17 closed what Flink 1.19 and its serialisers reach into.
 _OPENED_PACKAGES = (
@@ -41,24 +45,40 @@ appender.console.layout.pattern = %d{HH:mm:ss,SSS} %-5p %c{1} - %m%n
 """
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class FlinkCluster:
     """A running cluster.
 
     Attributes:
         options: the pipeline options that run a job on it.
         witness: the folder in which its Python workers note what they commit; see witness/sitecustomize.py.
+        task_managers: the running ones, each the leader of a process group that holds its Python workers.
+        start_task_manager: starts one more; returns when the cluster has as many slots as it should.
     """
 
     options: list[str]
     witness: pathlib.Path
+    task_managers: list[subprocess.Popen[bytes]]
+    start_task_manager: Callable[[], None]
+
+    def kill_task_manager(self) -> None:
+        """SIGKILL for the oldest TaskManager and its Python workers, as when a machine is lost; `start` another one."""
+        process = self.task_managers.pop(0)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def kill_python_worker(self) -> None:
+        """SIGKILL for one Python worker of a TaskManager that has one; the TaskManager lives on."""
+        leaders = {process.pid for process in self.task_managers}
+        workers = (pid for pid in _processes() if _group_of(pid) in leaders and _runs(pid, "sdk_worker_main"))
+        os.kill(next(workers), signal.SIGKILL)
 
 
 @contextlib.contextmanager
 def flink_cluster(class_path: Sequence[pathlib.Path], *, java: str, folder: pathlib.Path) -> Iterator[FlinkCluster]:
-    """A cluster with `SLOTS` slots for as long as the block lasts.
+    """A cluster of `TASK_MANAGERS` TaskManagers for as long as the block lasts.
 
-    The Python code of a job runs in processes that the TaskManager starts through `boot.py`, never in the launcher.
+    The Python code of a job runs in processes that the TaskManagers start through `boot.py`, never in the launcher.
 
     Args:
         class_path: Flink and Beam's runner, for the cluster and the job server alike.
@@ -91,30 +111,41 @@ def flink_cluster(class_path: Sequence[pathlib.Path], *, java: str, folder: path
     jvm = _jvm(java, class_path, folder)
     with contextlib.ExitStack() as stack:
 
-        def start(name: str) -> Callable[[Callable[[], bool], str], None]:
-            """Start a program; returns what waits for it: until `ready()`, which is described in words."""
-            log = folder / f"{name}.log"
-            process = stack.enter_context(running([*jvm, *programs[name]], log=log, folder=temporary))
-            return lambda ready, words: wait_until(ready, process, what=f"Flink's {name}, to {words}", log=log)
+        def start(name: str, log_name: str = "") -> tuple[subprocess.Popen[bytes], pathlib.Path]:
+            log = folder / f"{log_name or name}.log"
+            return stack.enter_context(running([*jvm, *programs[name]], log=log, folder=temporary)), log
 
-        wait_for_job_manager, wait_for_job_server = start("jobmanager"), start("jobserver")
+        def wait(started: tuple[subprocess.Popen[bytes], pathlib.Path], ready: Callable[[], bool], words: str) -> None:
+            process, log = started
+            wait_until(ready, process, what=f"Flink's {log.stem}, to {words}", log=log)
+
+        task_managers: list[subprocess.Popen[bytes]] = []
+        numbers = itertools.count(1)
+
+        def start_task_manager() -> None:
+            started = start("taskmanager", f"taskmanager-{next(numbers)}")
+            task_managers.append(started[0])
+            slots = len(task_managers)
+            wait(started, lambda: _overview(rest_port).get("slots-total") == slots, f"make it {slots} slots")
+
+        job_manager, job_server = start("jobmanager"), start("jobserver")
         # A TaskManager that finds no JobManager waits ten seconds before it looks again.
-        wait_for_job_manager(lambda: "slots-total" in _overview(rest_port), "answer on its REST port")
-        wait_for_task_manager = start("taskmanager")
-        wait_for_task_manager(lambda: _overview(rest_port).get("slots-available") == SLOTS, f"offer {SLOTS} slots")
-        wait_for_job_server(lambda: listens(job_port), "listen on its port")
+        wait(job_manager, lambda: "slots-total" in _overview(rest_port), "answer on its REST port")
+        for _ in range(TASK_MANAGERS):
+            start_task_manager()
+        wait(job_server, lambda: listens(job_port), "listen on its port")
         options = [
             "--runner=FlinkRunner",
             f"--job_endpoint=localhost:{job_port}",
             f"--flink_master=localhost:{rest_port}",
-            f"--parallelism={SLOTS}",
+            f"--parallelism={TASK_MANAGERS}",
             "--environment_type=PROCESS",
             f"--environment_config={json.dumps({'command': str(_boot_program(folder, witness))})}",
             # Without this every stage of a job starts its Python workers anew.
             "--environment_cache_millis=60000",
-            f"--sdk_worker_parallelism={SLOTS}",
+            "--sdk_worker_parallelism=1",
         ]
-        yield FlinkCluster(options, witness)
+        yield FlinkCluster(options, witness, task_managers, start_task_manager)
 
 
 def _jvm(java: str, class_path: Sequence[pathlib.Path], folder: pathlib.Path) -> list[str]:
@@ -144,7 +175,7 @@ def _config(rpc_port: int, rest_port: int, temporary: pathlib.Path) -> str:
         "rest.port": rest_port,
         "taskmanager.host": "localhost",
         "taskmanager.bind-host": "localhost",
-        "taskmanager.numberOfTaskSlots": SLOTS,
+        "taskmanager.numberOfTaskSlots": 1,
         "taskmanager.cpu.cores": 1,
         "taskmanager.memory.framework.heap.size": "128m",
         "taskmanager.memory.task.heap.size": "256m",
@@ -157,8 +188,11 @@ def _config(rpc_port: int, rest_port: int, temporary: pathlib.Path) -> str:
         "taskmanager.memory.jvm-overhead.min": "192m",
         "taskmanager.memory.jvm-overhead.max": "192m",
         "restart-strategy.type": "fixed-delay",
-        "restart-strategy.fixed-delay.attempts": 3,
+        "restart-strategy.fixed-delay.attempts": 5,
         "restart-strategy.fixed-delay.delay": "2 s",
+        # A TaskManager that was killed is missed after some seconds, not a minute.
+        "heartbeat.interval": 1000,
+        "heartbeat.timeout": 8000,
         # The job server sends its class path along with every job; the cluster has it already.
         "classloader.resolve-order": "parent-first",
         "io.tmp.dirs": str(temporary),
@@ -188,3 +222,21 @@ def _overview(rest_port: int) -> dict[str, Any]:
             return dict(json.load(answer))
     except OSError:
         return {}
+
+
+def _processes() -> Iterator[int]:
+    return (int(entry.name) for entry in pathlib.Path("/proc").iterdir() if entry.name.isdecimal())
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _runs(pid: int, module: str) -> bool:
+    try:
+        return module.encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return False

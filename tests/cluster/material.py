@@ -87,29 +87,43 @@ def _rectangles(size: tuple[int, int], chance: random.Random) -> npt.NDArray[np.
     return image
 
 
-def infer(material: Material, *arguments: str, log: pathlib.Path, witness: pathlib.Path) -> str:
-    """Run `boxbeam infer` on the material in a process of its own; returns what it printed.
+def boxbeam(job: str, *arguments: object, log: pathlib.Path, witness: pathlib.Path) -> str:
+    """Run `boxbeam JOB` in a process of its own; returns what it printed.
 
     Args:
-        arguments: `--input`, `--output` and any others.
         log: where its output is kept.
         witness: the folder for the notes of what it, and the processes it starts, commit; see `commits`.
 
     Raises:
         ProcessError: it failed; with the end of its output.
     """
-    command = [
-        *(sys.executable, "-m", "beam_jobs.infer", f"--model={material.model}", f"--label_map={material.label_map}"),
-        *arguments,
-    ]
-    env = {"PYTHONPATH": PYTHON_PATH, "WITNESS": str(witness)}
-    run_to_end(command, log=log, folder=log.parent, env=env, timeout=600)
+    run_to_end(command(job, *arguments), log=log, folder=log.parent, env=environment(witness), timeout=600)
     return log.read_text("utf-8")
 
 
-def commits(witness: pathlib.Path) -> dict[str, set[str]]:
-    """For each process id, the paths it renamed files to; see witness/sitecustomize.py."""
-    return {notes.stem: set(notes.read_text("utf-8").splitlines()) for notes in witness.glob("*.renames")}
+def command(job: str, *arguments: object) -> list[str]:
+    """The command line of `boxbeam JOB` in this interpreter."""
+    return [sys.executable, "-m", f"beam_jobs.{job}", *map(str, arguments)]
+
+
+def environment(witness: pathlib.Path) -> dict[str, str]:
+    """What a `command` needs of its environment."""
+    return {"PYTHONPATH": PYTHON_PATH, "WITNESS": str(witness)}
+
+
+def infer(material: Material, *arguments: str, log: pathlib.Path, witness: pathlib.Path) -> str:
+    """Run `boxbeam infer` on the material; `arguments` are `--input`, `--output` and any others. See `boxbeam`."""
+    model = (f"--model={material.model}", f"--label_map={material.label_map}")
+    return boxbeam("infer", *model, *arguments, log=log, witness=witness)
+
+
+def commits(witness: pathlib.Path) -> dict[int, set[str]]:
+    """For each process group, the paths it renamed files to; see witness/sitecustomize.py."""
+    found: dict[int, set[str]] = {}
+    for notes in witness.glob("*.renames"):
+        group = int(notes.stem.partition("-")[0])
+        found.setdefault(group, set()).update(notes.read_text("utf-8", "surrogateescape").splitlines())
+    return found
 
 
 def rows(folder: pathlib.Path) -> list[Row]:

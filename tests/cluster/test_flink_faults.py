@@ -1,0 +1,131 @@
+"""What befalls a cluster in the middle of a job: a lost machine, a killed worker, a cancelled job. Nothing befalls the
+rows, and only work in flight is done again.
+
+The job is the toy of the engine's own tests, one file an item: some items are done at once, the others wait for a gate,
+so that the job is in its middle for as long as a test wants.
+"""
+
+import collections
+import contextlib
+import functools
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Set
+
+import pytest
+
+from tests.pipelines.conftest import Rows, dataset_rows
+
+from .flink import TASK_MANAGERS, FlinkCluster
+from .material import environment
+from .places import REPOSITORY
+from .processes import running, wait_until
+
+pytestmark = pytest.mark.cluster
+
+FILES, FREE = 14, 6
+
+
+class Toy:
+    """The toy job on a cluster, and its files below a folder of the test's."""
+
+    def __init__(self, flink: FlinkCluster, folder: pathlib.Path):
+        self._options = [option for option in flink.options if not option.startswith("--runner=")]
+        self._folder = folder
+        self.output, self.gate, self.log = folder / "out", folder / "gate", folder / "toy.log"
+        for name in ("in", "diary"):
+            (folder / name).mkdir()
+        order = f"turnstile\n{FREE}\n{folder / 'diary'}\n{self.gate}\n"
+        contents = {f"f{number:02}": f"{order}{number}\n" for number in range(FILES)}
+        for name, content in contents.items():
+            (folder / "in" / f"{name}.t").write_text(content)
+        self.rows: Rows = sorted(
+            (
+                (f"{name}.t", number, line, None)
+                for name, content in contents.items()
+                for number, line in enumerate(content.splitlines())
+            ),
+            key=repr,
+        )
+
+    @contextlib.contextmanager
+    def started(self) -> Iterator[subprocess.Popen[bytes]]:
+        """The command that runs it, for as long as the block lasts."""
+        settings = {
+            "job": {"diary": str(self._folder / "diary"), "files_per_item": 1},
+            "isolation": "none",
+            "runner": "FlinkRunner",
+            "beam_options": self._options,
+        }
+        inputs = str(self._folder / "in")
+        command = [sys.executable, "-m", "tests.pipelines.toy_main", inputs, str(self.output), json.dumps(settings)]
+        env = environment(self._folder / "witness")
+        with running(command, log=self.log, folder=REPOSITORY, env=env) as process:
+            yield process
+
+    def wait_for_the_middle(self, process: subprocess.Popen[bytes]) -> set[str]:
+        """Wait until every worker stands at the gate; returns the items that are done, as the diary has them."""
+        at_the_gate = functools.partial(self._folder.glob, "waiting-*")
+        half_done = "the job, to be half done"
+        wait_until(lambda: len(list(at_the_gate())) == TASK_MANAGERS, process, what=half_done, log=self.log)
+        pages = (_items(page) for page in sorted((self._folder / "diary").iterdir()))
+        done = {item for page in pages for item in page[:-1]}
+        assert FREE - TASK_MANAGERS < len(done) <= FREE
+        return done
+
+    def open_gate(self) -> None:
+        """Let those that wait go on."""
+        self.gate.touch()
+
+    def times_begun(self) -> Mapping[str, int]:
+        """How often each item was begun."""
+        return collections.Counter(self._begun())
+
+    def _begun(self) -> list[str]:
+        return [item for page in sorted((self._folder / "diary").iterdir()) for item in _items(page)]
+
+
+def _items(page: pathlib.Path) -> list[str]:
+    return [line for line in page.read_text().splitlines() if line.startswith("item ")]
+
+
+def finish(toy: Toy, process: subprocess.Popen[bytes]) -> None:
+    """Wait for the end, and see that all is there and whole."""
+    assert process.wait(300) == 0, toy.log.read_text()
+    assert dataset_rows(toy.output) == toy.rows
+
+
+def assert_not_done_again(done: Set[str], times_begun: Mapping[str, int]) -> None:
+    """What was done before the fault was not done again, and all else was begun at least once."""
+    assert {item: times_begun[item] for item in done} == dict.fromkeys(done, 1)
+    assert len(times_begun) == FILES
+
+
+@pytest.mark.parametrize("lost", ["task manager", "python worker"])
+def test_a_loss_in_the_middle_of_a_job_changes_no_row(flink: FlinkCluster, tmp_path: pathlib.Path, lost: str) -> None:
+    toy = Toy(flink, tmp_path)
+    with toy.started() as process:
+        done = toy.wait_for_the_middle(process)
+        if lost == "task manager":
+            flink.kill_task_manager()
+            flink.start_task_manager()
+        else:
+            flink.kill_python_worker()
+        toy.open_gate()
+        finish(toy, process)
+    assert_not_done_again(done, toy.times_begun())
+
+
+def test_a_cancelled_job_that_is_submitted_again_continues(flink: FlinkCluster, tmp_path: pathlib.Path) -> None:
+    toy = Toy(flink, tmp_path)
+    with toy.started() as process:
+        done = toy.wait_for_the_middle(process)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) in (130, -signal.SIGINT), toy.log.read_text()
+    toy.open_gate()
+    with toy.started() as process:
+        finish(toy, process)
+    assert_not_done_again(done, toy.times_begun())
