@@ -28,7 +28,7 @@ demo: $(VENV)/ready  ## the whole chain on a scene that boxbeam draws; pictures 
 test: $(VENV)/ready  ## run the test suite (without the cluster tests and other projects' readers)
 	@$(BIN)/python -m pytest -m "not cluster and not readers"
 
-test-cluster: $(VENV)/ready  ## run infer on a real Flink and against a real S3 server (needs Java, Maven, Go)
+test-cluster: $(VENV)/ready  ## run the whole chain on a real Flink, and infer on a real S3 server (needs Java, Maven, Go)
 	@$(BIN)/python -m pytest -m cluster tests/cluster
 
 test-readers: $(VENV)/ready  ## let tf-models-official read our records (fetches 5 MB from PyPI)
