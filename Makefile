@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PROCESSES ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format test-cluster test-readers pictures bench clean
+.PHONY: help setup demo test check format fetch-cluster test-cluster test-readers pictures bench clean
 
 help:  ## list these chores
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -25,8 +26,11 @@ $(VENV)/ready: requirements.txt requirements-dev.txt setup.py
 demo: $(VENV)/ready  ## the whole chain on a scene that boxbeam draws; pictures and a video land in demo_out/pictures/
 	@$(BIN)/boxbeam demo --output demo_out
 
-test: $(VENV)/ready  ## run the test suite (without the cluster tests and other projects' readers)
-	@$(BIN)/python -m pytest -m "not cluster and not readers"
+test: $(VENV)/ready  ## run the test suite on all cores (without the cluster tests and other projects' readers)
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal -m "not cluster and not readers"
+
+fetch-cluster: $(VENV)/ready  ## fetch and build what test-cluster runs, ahead of it (minutes, once)
+	@PYTHONPATH=tests $(BIN)/python -m cluster.fetch
 
 test-cluster: $(VENV)/ready  ## run the whole chain on a real Flink, and infer on a real S3 server (needs Java, Maven, Go)
 	@$(BIN)/python -m pytest -m cluster tests/cluster

@@ -17,7 +17,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11",
-    packages=find_packages(include=["beam_jobs", "od_core", "od_core.*", "pipelines"]),
+    packages=find_packages(include=["beam_jobs", "od_core", "od_core.*", "pipelines", "pipelines.*"]),
     package_data={
         **{package: ["py.typed"] for package in ("beam_jobs", "od_core", "pipelines")},
         "od_core.review": ["pages/*"],

@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _print_report(output: str) -> None:
     from beam_jobs import convert_text
     from od_core import storage
-    from pipelines.convert_report import REPORT_FILE
+    from pipelines.convert.report import REPORT_FILE
 
     path = storage.join(output, REPORT_FILE)
     print(convert_text.text(json.loads(storage.read_bytes(path)), path), flush=True)
@@ -286,8 +286,8 @@ def _job(args: argparse.Namespace) -> Any:
     from od_core.errors import UsageError
     from od_core.label_map import read_label_map
     from od_core.stored_image import ImageRules
-    from pipelines.convert import ConvertJob
-    from pipelines.convert_layout import DEFAULT_SHARD_BYTES, Layout
+    from pipelines.convert.job import ConvertJob
+    from pipelines.convert.layout import DEFAULT_SHARD_BYTES, Layout
 
     if args.input_splits and args.splits not in (None, GIVEN):
         raise UsageError(

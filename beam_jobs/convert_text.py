@@ -15,7 +15,7 @@ def text(report: Mapping[str, Any], place: str) -> str:
     """The table at the end of a conversion.
 
     Args:
-        report: see `pipelines.convert_report`.
+        report: see `pipelines.convert.report`.
         place: where it lies.
     """
     lines = [*_total_lines(report), *_reason_lines(report), "", *_class_lines(report), *_warnings(report)]

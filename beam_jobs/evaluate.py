@@ -55,8 +55,8 @@ from beam_jobs import evaluate_options, options
 
 if TYPE_CHECKING:
     from od_core.metrics.metric import MetricFactory
-    from pipelines.evaluate_image_labels import OpenImages
-    from pipelines.evaluate_plan import EvaluationPlan
+    from pipelines.evaluate.image_labels import OpenImages
+    from pipelines.evaluate.plan import EvaluationPlan
 
 _METRICS = ("coco", "voc10", "voc07", "weighted_voc", "open_images", "open_images_challenge")
 _DEFAULT_METRICS = ("coco", "voc10")
@@ -97,7 +97,7 @@ def _ended(message: str, status: int) -> int:
 
 def build(root: Any, plan: "EvaluationPlan", factories: Sequence["MetricFactory"], values_file: str) -> Any:
     """The job's graph, added to a pipeline: the numbers end up in `values_file`."""
-    from pipelines.evaluate import build
+    from pipelines.evaluate.graph import build
 
     return build(root, plan, factories, values_file)
 
@@ -273,11 +273,11 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str
     from od_core.metrics.catalogue import metric_factories
     from od_core.metrics.gate import Gate, full_name
     from pipelines.engine import Engine
-    from pipelines.evaluate_coco_results import open_detections
-    from pipelines.evaluate_insight import InsightTask, leave_beside
-    from pipelines.evaluate_plan import plan_evaluation
-    from pipelines.evaluate_report import METRICS_FILE, metrics_text
-    from pipelines.evaluate_slices import slices_by
+    from pipelines.evaluate.coco_results import open_detections
+    from pipelines.evaluate.insight import InsightTask, leave_beside
+    from pipelines.evaluate.plan import plan_evaluation
+    from pipelines.evaluate.report import METRICS_FILE, metrics_text
+    from pipelines.evaluate.slices import slices_by
 
     detections, output = options.absolute(args.detections), options.absolute(args.output)
     ground_truth = [options.absolute(path) for path in args.ground_truth]
@@ -307,8 +307,8 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str
         names += insight.empty().value().numbers if insight else []
         gates = [Gate(full_name(word, names), least) for word, least in args.fail_under]
 
-        from pipelines.evaluate import run  # and with it Beam, which takes seconds: not before refusals
-        from pipelines.evaluate_verdicts import VERDICTS_FILE, VerdictParts
+        from pipelines.evaluate.graph import run  # and with it Beam, which takes seconds: not before refusals
+        from pipelines.evaluate.verdicts import VERDICTS_FILE, VerdictParts
 
         verdicts = VerdictParts(storage.join(folder, "verdicts"), plan.categories, args.iou) if args.verdicts else None
         values = run(plan, list(factories.values()), engine, values_file, remote_files, verdicts, insight)
@@ -334,7 +334,7 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str
 def _open_images(args: argparse.Namespace) -> "OpenImages":
     from od_core.class_hierarchy import read_class_hierarchy
     from od_core.errors import UsageError
-    from pipelines.evaluate_image_labels import OpenImages
+    from pipelines.evaluate.image_labels import OpenImages
 
     if (args.hierarchy or args.image_labels) and not any(name.startswith("open_images") for name in args.metrics):
         option = "--hierarchy" if args.hierarchy else "--image_labels"

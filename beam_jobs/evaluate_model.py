@@ -19,9 +19,9 @@ from od_core.annotations.joined_truth import open_all_ground_truth
 from od_core.label_map import LabelMap, read_label_map
 from od_core.metrics.catalogue import metric_factories
 from od_core.metrics.gate import full_name
-from pipelines.evaluate_classes import classes_of, refuse_strangers
-from pipelines.evaluate_truth import read_truth
-from pipelines.infer_truth import InferTruth
+from pipelines.evaluate.classes import classes_of, refuse_strangers
+from pipelines.evaluate.inference import InferTruth
+from pipelines.evaluate.truth import read_truth
 
 
 def detect(args: argparse.Namespace, beam_options: Sequence[str]) -> str:

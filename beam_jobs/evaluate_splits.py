@@ -9,8 +9,8 @@ from beam_jobs import options
 from beam_jobs.launch import refuse_output
 from od_core import storage
 from od_core.annotations.joined_truth import open_all_ground_truth
-from pipelines.evaluate_report import METRICS_FILE
-from pipelines.evaluate_splits import SPLITS_FILE, Numbers, gaps, is_defined, read_numbers, splits_text
+from pipelines.evaluate.report import METRICS_FILE
+from pipelines.evaluate.splits import SPLITS_FILE, Numbers, gaps, is_defined, read_numbers, splits_text
 
 _PER_CLASS = "PerformanceByCategory/"
 _CLASSES_SHOWN = 10

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from beam_jobs.evaluate_insight_text import insight_lines, shown
 from beam_jobs.summary import counted
 from od_core.insight.insight import Insight
-from pipelines.evaluate_join import Named
-from pipelines.evaluate_plan import EvaluationPlan
+from pipelines.evaluate.join import Named
+from pipelines.evaluate.plan import EvaluationPlan
 
 _PER_CLASS = "PerformanceByCategory/"
 _CLASSES_SHOWN = 100

@@ -29,13 +29,13 @@ from od_core.export_folder import Export, list_exports
 from od_core.label_map import LabelMap, read_label_map
 from od_core.metrics.gate import full_name
 from od_core.model import find_model
-from pipelines.evaluate_detections import find_detections
-from pipelines.evaluate_pictures import SampleImage, choose_sample, pictures
-from pipelines.evaluate_splits import Numbers, is_defined, read_numbers
-from pipelines.export_watch import ExportWatch, only_checkpoints
+from pipelines.evaluate.detections import find_detections
+from pipelines.evaluate.pictures import SampleImage, choose_sample, pictures
+from pipelines.evaluate.splits import Numbers, is_defined, read_numbers
 from pipelines.lock import locked
-from pipelines.watch_loop import Limits, watch
-from pipelines.watch_state import STATE_FILE, Best, EndedExport, WatchState
+from pipelines.watch.exports import ExportWatch, only_checkpoints
+from pipelines.watch.loop import Limits, watch
+from pipelines.watch.state import STATE_FILE, Best, EndedExport, WatchState
 
 BEST_FILE = "best.json"
 _REPORT = "report.txt"

@@ -142,7 +142,7 @@ def _job(args: argparse.Namespace) -> Any:
     from od_core.label_map import read_label_map
     from od_core.model_tensors import ModelTensors
     from od_core.video_sampling import Sampling
-    from pipelines.infer import InferJob
+    from pipelines.infer.job import InferJob
 
     sampling = Sampling(args.fps, args.every, args.keyframes, args.start, args.end)
     tensors = ModelTensors.of_text(args.input_tensor, args.output_tensors, args.box_format, args.first_class_id)

@@ -170,7 +170,7 @@ def _record_files(path: str) -> list[str]:
 
 def _kind_of(path: str) -> str | None:
     """See kind_of; a part of a checkpoint, which is named like a shard, is nothing."""
-    from pipelines.infer import kind_of
+    from pipelines.infer.job import kind_of
 
     return None if ".data-" in os.path.basename(path) else kind_of(path)
 

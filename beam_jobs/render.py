@@ -265,7 +265,7 @@ def _side(text: str) -> int:
 
 
 def _job(args: argparse.Namespace) -> Any:
-    from pipelines.render import RenderJob
+    from pipelines.render.job import RenderJob
 
     return RenderJob(
         layout=args.layout or ("overlay" if args.ground_truth is None or args.crops else "side_by_side"),

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 from beam_jobs import options
 
 if TYPE_CHECKING:
-    from pipelines.review import ReviewAsk, Reviewed, Row
+    from pipelines.review.pages import ReviewAsk, Reviewed, Row
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _ask(args: argparse.Namespace, beam_options: Sequence[str]) -> "ReviewAsk":
     from od_core import storage
-    from pipelines.review import ReviewAsk
+    from pipelines.review.pages import ReviewAsk
 
     ask = ReviewAsk(
         options.absolute(args.detections),
@@ -124,7 +124,7 @@ def _ask(args: argparse.Namespace, beam_options: Sequence[str]) -> "ReviewAsk":
 def _review(ask: "ReviewAsk") -> "Reviewed":
     from tqdm import tqdm
 
-    from pipelines.review import review
+    from pipelines.review.pages import review
 
     def bar(rows: Iterable["Row"], total: int) -> Iterator["Row"]:
         hidden = not sys.stderr.isatty()

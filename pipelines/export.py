@@ -29,7 +29,7 @@ from od_core.exports.voc import VocExporter
 from od_core.exports.yolo import YoloExporter
 from od_core.folder_commit import check_folder, commit_folder
 from od_core.joining import match_keys
-from pipelines.evaluate_detections import DetectionsSet, find_detections, leaves, opened
+from pipelines.evaluate.detections import DetectionsSet, find_detections, leaves, opened
 
 FORMATS = ("coco", "voc", "yolo", "csv", "megadetector", "tf_example")
 FOLDERS = frozenset({"voc", "yolo"})

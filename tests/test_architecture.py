@@ -121,8 +121,10 @@ def test_importing_the_core_loads_neither_beam_nor_tensorflow() -> None:
 
 def test_item_processes_load_neither_beam_nor_the_command_line() -> None:
     """They are started for every crash: Beam would cost each of them seconds and a hundred megabytes."""
-    jobs = [name for name in modules_of("pipelines") if re.fullmatch(r"pipelines\.(convert|infer|render)(_\w+)?", name)]
-    assert {"pipelines.convert_worker", "pipelines.infer_worker", "pipelines.render_worker"} <= set(jobs)
+    jobs = [
+        name for name in modules_of("pipelines") if re.fullmatch(r"pipelines\.(convert|infer|render)(\.\w+)?", name)
+    ]
+    assert {"pipelines.convert.worker", "pipelines.infer.worker", "pipelines.render.worker"} <= set(jobs)
     found = loaded_after(f"import pipelines.item_process, {', '.join(jobs)}")
     assert "pipelines" in found
     assert found & {"apache_beam", "beam_jobs", "tensorflow"} == set()

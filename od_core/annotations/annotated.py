@@ -67,7 +67,7 @@ class ImageLabel(NamedTuple):
 class AnnotationNote(NamedTuple):
     """What a reader did on purpose, to one object or to an image, and a person may want to know.
 
-    kind: what it is counted by, see `pipelines.convert_remarks`; text: with the line, but without the file.
+    kind: what it is counted by, see `pipelines.convert.remarks`; text: with the line, but without the file.
     """
 
     kind: str

@@ -8,7 +8,7 @@ import pytest
 
 from beam_jobs import evaluate, infer
 from od_core.errors import RunStoppedError
-from pipelines import infer_worker
+from pipelines.infer import worker as infer_worker
 from tests.annotated_blocks import write_records, write_voc
 from tests.blocks_model import BLOCKS_LABEL_MAP, write_frozen_graph
 from tests.pipelines.evaluation_files import read_metrics

@@ -15,7 +15,7 @@ from od_core.model import find_model
 from od_core.model_tensors import ModelTensors
 from od_core.video_sampling import Sampling
 from pipelines.dataset import Manifest
-from pipelines.infer import InferJob
+from pipelines.infer.job import InferJob
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 LABEL_MAP = "item { id: 1 name: 'cat' }"

@@ -20,8 +20,8 @@ from od_core.detections import Detections
 from od_core.examples import ENCODED, OBJECT_BOX, OBJECT_CLASS_LABEL, OBJECT_CLASS_TEXT, SOURCE_ID, encode_example
 from od_core.records import write_record
 from od_core.schemas import DETECTIONS_VERSION, FrameError, FrameRow, detections_table
-from pipelines.convert import ConvertJob
-from pipelines.convert_layout import Layout
+from pipelines.convert.job import ConvertJob
+from pipelines.convert.layout import Layout
 from pipelines.dataset import DataFile, Manifest
 from pipelines.observer import Silent
 from pipelines.work import Engine, run

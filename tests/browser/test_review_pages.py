@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipelines.review import ReviewAsk, review
+from pipelines.review.pages import ReviewAsk, review
 from tests.browser.chromium import Chromium, find_chromium
 from tests.pipelines.review_files import HOSTILE_KEY, HOSTILE_LABEL, write_place
 

@@ -3,6 +3,10 @@
 Beam's Flink runner     mvn, the coordinates in pom.xml      .cache/flink/repository
 Flink                   pip, the wheel that carries its jars .cache/flink/apache-flink-libraries-VERSION
 versitygw, an S3 server go install                           .cache/bin/versitygw-VERSION
+
+    PYTHONPATH=tests python -m cluster.fetch
+
+fetches all of it ahead of the tests.
 """
 
 import contextlib
@@ -14,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 
+from .places import CACHE
 from .processes import run_to_end
 
 _POM = pathlib.Path(__file__).with_name("pom.xml")
@@ -23,7 +28,7 @@ _GATEWAY = ("github.com/versity/versitygw/cmd/versitygw", "v1.8.0")
 # Of Flink's own jars, the ones a job without tables and CSV files needs; log4j is what Flink logs with.
 _FLINK_JARS = ("flink-dist-*.jar", "log4j-*.jar")
 
-_TIMEOUT = 1800  # seconds; a first resolve took 3 to 4 minutes on a good line
+_TIMEOUT = 600  # seconds; a first resolve took 3 to 4 minutes on a good line
 
 Say = Callable[[str], None]
 
@@ -142,3 +147,13 @@ def _only_one(folder: pathlib.Path) -> Iterator[None]:
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def main() -> None:
+    """Fetch what is not there yet, showing what it is at."""
+    for fetch in (flink_class_path, s3_gateway):
+        fetch(CACHE, lambda line: print(line, flush=True))
+
+
+if __name__ == "__main__":
+    main()

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from pipelines.convert import ConvertJob
-from pipelines.convert_layout import Layout
+from pipelines.convert.job import ConvertJob
+from pipelines.convert.layout import Layout
 from pipelines.observer import Silent
 from pipelines.work import Engine, run
 from tests.pipelines.made_annotations import write_voc

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from od_core.records import read_record
-from pipelines.convert import ConvertJob
-from pipelines.convert_worker import ConvertWorker
+from pipelines.convert.job import ConvertJob
+from pipelines.convert.worker import ConvertWorker
 from pipelines.items import Item, Piece
 from pipelines.job import Watch, Worker
 from pipelines.parts import RowWriter

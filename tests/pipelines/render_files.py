@@ -19,15 +19,15 @@ from od_core.label_map import LabelMap
 from od_core.schemas import FrameRow, detections_table, ground_truth_table
 from pipelines.dataset import Dataset
 from pipelines.finalize import Finished, finalize
-from pipelines.infer import InferJob
-from pipelines.infer_records import record_images
+from pipelines.infer.job import InferJob
 from pipelines.items import Ask, Item, Outcome, Piece
 from pipelines.job import Job, Watch, Worker
 from pipelines.parts import RowWriter
 from pipelines.plan import make_plan, prepare_work
-from pipelines.render import RenderJob
-from pipelines.render_rendered import RenderedRow
-from pipelines.render_worker import RenderWorker
+from pipelines.record_images import record_images
+from pipelines.render.job import RenderJob
+from pipelines.render.rendered import RenderedRow
+from pipelines.render.worker import RenderWorker
 from pipelines.run_item import open_worker, run_item
 from tests.blocks_scene import Scene, draw_scene
 

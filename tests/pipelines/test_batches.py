@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from od_core.detections import Detections
 from od_core.errors import DetectError
-from pipelines.batches import Batcher, Frame, Image
+from pipelines.infer.batches import Batcher, Frame, Image
 
 
 def image(height: int, value: int) -> Image:

@@ -21,8 +21,8 @@ from od_core.images import decode_image
 from od_core.label_map import LabelMap, parse_label_map, read_label_map
 from od_core.records import read_records, scan_records
 from od_core.schemas import ground_truths_of
-from pipelines.convert import ConvertJob
-from pipelines.convert_layout import Layout
+from pipelines.convert.job import ConvertJob
+from pipelines.convert.layout import Layout
 from pipelines.finalize import Finished
 from pipelines.observer import Silent
 from pipelines.work import Engine, RunResult, run

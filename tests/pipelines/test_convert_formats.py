@@ -18,8 +18,8 @@ from od_core.annotations.image_folder import ImageFolder
 from od_core.annotations.reading import ReadingOptions
 from od_core.errors import UsageError
 from od_core.label_map import read_label_map
-from pipelines.convert_collect import AnnotationSet, make_convert_plan
-from pipelines.convert_plan import ShardPlans
+from pipelines.convert.collect import AnnotationSet, make_convert_plan
+from pipelines.convert.plan import ShardPlans
 from tests.pipelines.evaluation_files import found_row, write_detections
 from tests.pipelines.made_annotations import features_of, index_of, manifest_of, picture, record_of, write_files
 from tests.pipelines.test_convert import ONE_SPLIT, do, job

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from od_core import storage
-from pipelines import convert_worker, work
+from pipelines import work
+from pipelines.convert import worker as convert_worker
 from tests.pipelines.made_annotations import (
     picture,
     voc_object,

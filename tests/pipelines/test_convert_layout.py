@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from od_core.errors import UsageError
-from pipelines.convert_layout import Layout
+from pipelines.convert.layout import Layout
 
 names = st.text(string.ascii_letters + string.digits + "/._-é", min_size=1, max_size=20)
 keys = st.lists(names, unique=True, max_size=60)

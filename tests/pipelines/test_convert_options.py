@@ -14,8 +14,8 @@ from beam_jobs import evaluate, infer, render
 from od_core.images import decode_image, read_header
 from od_core.records import read_records
 from od_core.stored_image import ImageRules
-from pipelines.convert import ConvertJob
-from pipelines.convert_layout import Layout
+from pipelines.convert.job import ConvertJob
+from pipelines.convert.layout import Layout
 from tests.blocks_model import BLOCKS_LABEL_MAP, write_frozen_graph
 from tests.blocks_scene import draw_scene, jpeg
 from tests.pipelines.made_annotations import (

@@ -9,8 +9,8 @@ import pytest
 
 from od_core.errors import StorageError
 from od_core.label_map import LabelMap
-from pipelines.convert import ConvertJob
-from pipelines.convert_layout import Layout
+from pipelines.convert.job import ConvertJob
+from pipelines.convert.layout import Layout
 from tests.pipelines.made_annotations import (
     DEADLY,
     DeadlyJob,

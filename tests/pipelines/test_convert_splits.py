@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from od_core.errors import UsageError
-from pipelines.convert import ConvertJob
-from pipelines.convert_layout import Layout, given_order
+from pipelines.convert.job import ConvertJob
+from pipelines.convert.layout import Layout, given_order
 from tests.pipelines.made_annotations import (
     files_of,
     index_of,

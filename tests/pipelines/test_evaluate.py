@@ -20,13 +20,13 @@ from od_core.metrics.coco import CocoBoxes
 from od_core.metrics.frame import EvaluatedFrame
 from od_core.metrics.voc import PascalBoxes
 from pipelines.engine import Engine
-from pipelines.evaluate import FrameBatch, MetricsFn, ReadFrames, run
-from pipelines.evaluate_classes import NO_CLASS, ClassCodes, classes_of
-from pipelines.evaluate_detections import RowGroup, find_detections
-from pipelines.evaluate_frames import DetectionClasses, row_frames
-from pipelines.evaluate_join import FramesByKey, Named
-from pipelines.evaluate_plan import plan_evaluation
-from pipelines.evaluate_truth import WorkerTruth, frame_names, read_truth
+from pipelines.evaluate.classes import NO_CLASS, ClassCodes, classes_of
+from pipelines.evaluate.detections import RowGroup, find_detections
+from pipelines.evaluate.frames import DetectionClasses, row_frames
+from pipelines.evaluate.graph import FrameBatch, MetricsFn, ReadFrames, run
+from pipelines.evaluate.join import FramesByKey, Named
+from pipelines.evaluate.plan import plan_evaluation
+from pipelines.evaluate.truth import WorkerTruth, frame_names, read_truth
 from tests.pipelines import evaluation_files as files
 
 FACTORIES = [functools.partial(CocoBoxes, files.LABELS), functools.partial(PascalBoxes, files.LABELS)]

@@ -12,8 +12,8 @@ from od_core.errors import UsageError
 from od_core.evaluation_page.page import evaluation_page, plots
 from od_core.insight.insight import CURVES, BoxInsight
 from od_core.metrics.frame import EvaluatedFrame
-from pipelines.evaluate_detections import find_detections
-from pipelines.evaluate_slices import SliceBy, slices_by
+from pipelines.evaluate.detections import find_detections
+from pipelines.evaluate.slices import SliceBy, slices_by
 from tests.pipelines import evaluation_files as files
 from tests.pipelines.evaluation_files import WHOLE, found_row, truth_row
 

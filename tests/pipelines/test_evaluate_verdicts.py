@@ -12,7 +12,7 @@ from od_core.ground_truth import GroundTruth
 from od_core.metrics.frame import EvaluatedFrame
 from od_core.metrics.verdict_rows import VERDICTS
 from od_core.metrics.verdicts import Verdict, verdicts_of
-from pipelines import evaluate_verdicts
+from pipelines.evaluate import verdicts as evaluate_verdicts
 from tests.pipelines import evaluation_files as files
 from tests.pipelines.evaluation_files import CORNER, LEFT, WHOLE, found_row, truth_row
 

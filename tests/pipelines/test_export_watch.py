@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from od_core.errors import OutputError, UsageError
 from od_core.export_folder import Export
-from pipelines.export_watch import ExportWatch
-from pipelines.watch_loop import Limits, watch
-from pipelines.watch_state import EndedExport, WatchState
+from pipelines.watch.exports import ExportWatch
+from pipelines.watch.loop import Limits, watch
+from pipelines.watch.state import EndedExport, WatchState
 
 MAP = "mAP"
 OPTIONS = {"--split": "val"}

@@ -23,7 +23,7 @@ from od_core.model_tensors import ROLES
 from od_core.records import write_record
 from od_core.schemas import detections_of
 from od_core.video import read_video
-from pipelines import infer as infer_job
+from pipelines.infer import job as infer_job
 from tests.blocks_model import BLOCKS_LABEL_MAP, write_frozen_graph
 from tests.blocks_scene import draw_scene, jpeg, write_images, write_video
 

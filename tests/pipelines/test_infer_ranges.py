@@ -16,9 +16,9 @@ from od_core.detections import Detections
 from od_core.detections_check import check_detections
 from od_core.errors import RunStoppedError
 from od_core.model import Signature
-from pipelines import infer as infer_job
-from pipelines import infer_worker
 from pipelines.grouping import ItemLimit
+from pipelines.infer import job as infer_job
+from pipelines.infer import worker as infer_worker
 from tests.od_core.video_files import noisy, write_h264
 
 Run = Callable[..., int]

@@ -11,7 +11,7 @@ from od_core.errors import UsageError
 from od_core.ground_truth import GroundTruth
 from od_core.images import decode_image, encode_jpeg
 from od_core.schemas import FrameError, FrameRow
-from pipelines.render import RenderJob
+from pipelines.render.job import RenderJob
 from tests.blocks_scene import draw_scene, jpeg
 from tests.pipelines.render_files import (
     LABELS,

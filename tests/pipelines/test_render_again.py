@@ -14,15 +14,16 @@ from od_core.drawing import draw_detections
 from od_core.errors import UsageError
 from od_core.label_map import LabelMap
 from od_core.schemas import FrameRow
-from pipelines import infer, render
 from pipelines.engine import Engine
 from pipelines.executor import Work
 from pipelines.grouping import ItemLimit
+from pipelines.infer import job as infer
 from pipelines.items import Ask
 from pipelines.job import Spread
 from pipelines.observer import Silent
-from pipelines.render import RenderJob
-from pipelines.render_worker import _Ended
+from pipelines.render import job as render
+from pipelines.render.job import RenderJob
+from pipelines.render.worker import _Ended
 from pipelines.work import RunResult, run
 from tests.blocks_scene import draw_scene, write_images, write_video
 from tests.pipelines.render_files import (
@@ -160,7 +161,7 @@ def test_a_run_that_broke_off_is_continued_over_its_own_files(
         finish(self, piece)
 
     with monkeypatch.context() as patched:
-        patched.setattr("pipelines.render_worker._Ended.finish", stop)
+        patched.setattr("pipelines.render.worker._Ended.finish", stop)
         with pytest.raises(KeyboardInterrupt):
             render_it(tmp_path)
     before = stamps(tmp_path / "out")

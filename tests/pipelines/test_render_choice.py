@@ -18,7 +18,7 @@ from od_core.ground_truth import GroundTruth
 from od_core.records import write_record
 from od_core.schemas import FrameError, FrameRow
 from od_core.video import VideoFrame, read_video
-from pipelines.render import RenderJob
+from pipelines.render.job import RenderJob
 from tests.blocks_scene import draw_scene, jpeg, write_video
 from tests.pipelines.render_files import (
     LABELS,

@@ -15,8 +15,8 @@ from od_core.label_map import LabelMap
 from od_core.schemas import FrameError
 from od_core.video import VideoFrame, read_video
 from pipelines.dataset import Dataset
-from pipelines.render import RenderJob
-from pipelines.render_names import file_of_crop
+from pipelines.render.job import RenderJob
+from pipelines.render.names import file_of_crop
 from tests.blocks_scene import draw_scene, write_video
 from tests.pipelines.render_files import (
     LABELS,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from od_core.images import IMAGE_EXTENSIONS
 from od_core.video import VIDEO_EXTENSIONS
-from pipelines.render_names import file_of, file_of_record
+from pipelines.render.names import file_of, file_of_record
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,10 @@ from od_core.records import write_record
 from od_core.schemas import FrameError, FrameRow
 from od_core.video import VideoFrame, read_video
 from od_core.video_writer import VideoWriter
-from pipelines import infer, render
-from pipelines.render import RenderJob
-from pipelines.render_rows import DetectionRow, DetectionRows, RowSpan
+from pipelines.infer import job as infer
+from pipelines.render import job as render
+from pipelines.render.job import RenderJob
+from pipelines.render.rows import DetectionRow, DetectionRows, RowSpan
 from tests.blocks_scene import draw_scene, jpeg, write_video
 from tests.pipelines.render_files import (
     LABELS,
@@ -261,7 +262,7 @@ def test_no_more_than_some_hundred_rows_are_held_of_a_video(tmp_path: pathlib.Pa
                 yield block
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("pipelines.render_worker.DetectionRows", Looked)
+        patched.setattr("pipelines.render.worker.DetectionRows", Looked)
         (row,) = render_it(tmp_path).values()
     assert row["status"] == "failed"  # it has twelve frames
     assert held == [256]

@@ -15,7 +15,7 @@ from od_core.examples import encode_example
 from od_core.images import read_header
 from od_core.records import write_record
 from od_core.video import describe_video
-from pipelines.review import ReviewAsk, Reviewed, review
+from pipelines.review.pages import ReviewAsk, Reviewed, review
 from tests.blocks_scene import draw_scene, jpeg
 from tests.pipelines.evaluation_files import found_row, write_detections
 from tests.pipelines.review_files import HOSTILE_KEY, LEFT, SIZE, Place, write_place

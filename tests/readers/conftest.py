@@ -7,8 +7,8 @@ import tempfile
 
 import pytest
 
-from pipelines.convert import ConvertJob
-from pipelines.convert_layout import Layout
+from pipelines.convert.job import ConvertJob
+from pipelines.convert.layout import Layout
 from pipelines.observer import Silent
 from pipelines.work import Engine, run
 from tests.pipelines.made_annotations import picture, write_coco, write_files

@@ -1,0 +1,1 @@
+"""Detections against ground truth: the Beam graph, what it reads, joins and writes."""

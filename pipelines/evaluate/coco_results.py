@@ -1,0 +1,144 @@
+"""Detections as a COCO results file, a list of {"image_id", "category_id", "bbox", "score"}, made a dataset of rows."""
+
+import array
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from od_core import boxes, storage
+from od_core.annotations.ground_truth_set import GroundTruthSet
+from od_core.annotations.json_stream import JsonStream
+from od_core.detections import Detections
+from od_core.errors import UsageError
+from od_core.joining import match_keys
+from od_core.schemas import DETECTIONS, FrameRow, detections_table
+from pipelines.evaluate.detections import DetectionsSet, find_detections
+
+_FORM = 'expected a list of {"image_id": 139, "category_id": 1, "bbox": [x, y, width, height], "score": 0.9}'
+_ROWS = 1000
+
+
+class _Image(NamedTuple):
+    source_id: str | None
+    width: int
+    height: int
+
+
+def open_detections(path: str, truth: GroundTruthSet, folder: str) -> DetectionsSet:
+    """Detections in any form that evaluate reads.
+
+    A results file does not say which images were looked at, nor how large they are: as in COCO's own evaluation, all of
+    the ground truth were; and sizes, for the boxes in pixels, are those of the ground truth.
+
+    Args:
+        path: what `find_detections` takes, or a COCO results file (.json).
+        truth: what the detections will be held against.
+        folder: for a copy in another form.
+
+    Raises:
+        UsageError: nothing there, something else, or boxes in an image whose size nobody knows.
+    """
+    if not path.lower().endswith(".json") or storage.stat(path) is None:
+        return find_detections(path)
+    images = dict(_images(truth))
+    results = _Results(path)
+    copy = storage.join(folder, "coco_results.parquet")
+    with storage.commit(copy) as temporary:
+        with pq.ParquetWriter(temporary, DETECTIONS, compression="zstd") as writer:
+            for rows in _in_groups(_rows(path, results, images)):
+                writer.write_table(detections_table(rows, {}))
+    return DetectionsSet(path, (copy,), {})
+
+
+def _images(truth: GroundTruthSet) -> Iterator[tuple[str, _Image]]:
+    """Key -> image; frames of videos have no place in a results file."""
+    for table in truth.tables():
+        names = ("key", "kind", "source_id", "width", "height")
+        for key, kind, source_id, width, height in zip(
+            *(table.column(name).to_pylist() for name in names), strict=True
+        ):
+            if kind != "video":
+                yield key, _Image(source_id, width or 0, height or 0)
+
+
+class _Results:
+    """A results file in memory: 32 bytes a detection."""
+
+    def __init__(self, path: str):
+        self._codes: dict[str, int] = {}
+        self._path = path
+        codes, classes, numbers = array.array("q"), array.array("q"), array.array("d")
+        try:
+            with storage.open_input(path) as file:
+                stream = JsonStream(file, path)  # held on to: it closes the file when it goes
+                for ordinal, (member, one) in enumerate(stream.elements()):
+                    if member:
+                        raise UsageError(f"{path}: not COCO results: an object with '{member}'; {_FORM}")
+                    image_id, class_id, values = self._checked(one, ordinal)
+                    codes.append(self._codes.setdefault(image_id, len(self._codes)))
+                    classes.append(class_id)
+                    numbers.extend(values)
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from error
+        columns = np.array(numbers, np.float64).reshape(-1, 5)
+        order = np.lexsort((np.arange(len(codes)), -columns[:, 4], np.array(codes, np.int64)))
+        self._classes = np.array(classes, np.int64)[order]
+        self._columns = columns[order]
+        self._stops = np.searchsorted(np.array(codes, np.int64)[order], np.arange(len(self._codes) + 1))
+
+    @property
+    def image_ids(self) -> list[str]:
+        """In the order of the file."""
+        return list(self._codes)
+
+    def of(self, image_id: str, image: _Image) -> Detections:
+        """Those in an image, best first."""
+        part = slice(*self._stops[self._codes[image_id] :][:2].tolist())
+        columns = self._columns[part]
+        edges = boxes.to_normalised(boxes.of_coco_bbox(columns[:, :4]), image.height, image.width)
+        return Detections.best_first(edges, columns[:, 4], self._classes[part])
+
+    def _checked(self, one: Any, ordinal: int) -> tuple[str, int, list[float]]:
+        try:
+            image_id, class_id = one["image_id"], one["category_id"]
+            values = [float(x) for x in (*one["bbox"], one["score"])]
+            is_right = len(values) == 5 and all(map(math.isfinite, values)) and abs(values[4]) < 1e30
+            if is_right and isinstance(image_id, int | str) and isinstance(class_id, int) and abs(class_id) < 1 << 31:
+                return str(image_id), class_id, values
+        except (KeyError, TypeError, ValueError):
+            pass
+        raise UsageError(f"{self._path}: not COCO results: entry {ordinal} is {str(one)[:120]}; {_FORM}")
+
+
+def _rows(path: str, results: _Results, images: Mapping[str, _Image]) -> Iterator[FrameRow]:
+    """A row for every image of the ground truth, and one for every other that the results speak of."""
+    source_ids = {key: image.source_id for key, image in images.items()}
+    truth_of = match_keys(results.image_ids, source_ids).truth_of
+    id_of = {key: image_id for image_id, key in truth_of.items()}
+    source = storage.printable(path)
+    for key, image in images.items():
+        found = Detections.empty()
+        if key in id_of:
+            if not image.width or not image.height:
+                raise UsageError(
+                    f"{path}: boxes in pixels, and the ground truth does not say how large '{key}' is: name its images"
+                    " with --images"
+                )
+            found = results.of(id_of[key], image)
+        yield FrameRow(key, source, "image", 0, width=image.width, height=image.height, detections=found)
+    for image_id in results.image_ids:
+        if image_id not in truth_of:
+            yield FrameRow(image_id, source, "image", 0, detections=Detections.empty())
+
+
+def _in_groups(rows: Iterator[FrameRow]) -> Iterator[Sequence[FrameRow]]:
+    some: list[FrameRow] = []
+    for row in rows:
+        some.append(row)
+        if len(some) == _ROWS:
+            yield some
+            some = []
+    yield some

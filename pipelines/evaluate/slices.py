@@ -1,0 +1,89 @@
+"""Parts of the data that an evaluation tells apart, and which of them a row of detections belongs to."""
+
+import difflib
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from od_core.errors import UsageError
+from pipelines.evaluate.detections import DetectionsSet, opened
+
+FOLDER = "folder"
+TOP, NONE, OTHER = "(top)", "(none)", "(other)"
+"""The slice of keys without a folder, of rows without a value, and of keys that the expression does not match."""
+
+
+class SliceBy(NamedTuple):
+    """One way to tell parts apart.
+
+    Attributes:
+        word: as given: "folder", the name of a column of the detections, or a regular expression.
+        column: the name of the column, or None.
+    """
+
+    word: str
+    column: str | None = None
+
+    def names(self, rows: pa.Table) -> list[str]:
+        """The slice of every row."""
+        if self.column is not None:
+            values = rows.column(self.column).to_pylist()
+            return [NONE if value is None else str(value) for value in values]
+        keys = rows.column("key").to_pylist()
+        if self.word == FOLDER:
+            return [posixpath.dirname(key) or TOP for key in keys]
+        expression = re.compile(self.word)
+        return [_groups(expression, key) for key in keys]
+
+
+def _groups(expression: re.Pattern[str], key: str) -> str:
+    found = expression.search(key)
+    return "/".join(group or "" for group in found.groups()) if found else OTHER
+
+
+def slices_by(words: Sequence[str], detections: DetectionsSet) -> tuple[SliceBy, ...]:
+    """What the words mean.
+
+    Raises:
+        UsageError: neither a column nor a regular expression with a group.
+    """
+    columns = _columns(detections)
+    return tuple(_slice_by(word, columns) for word in dict.fromkeys(words))
+
+
+def _slice_by(word: str, columns: Sequence[str]) -> SliceBy:
+    if word == FOLDER:
+        return SliceBy(word)
+    if word in columns:
+        return SliceBy(word, word)
+    try:
+        expression = re.compile(word)
+    except re.error as error:
+        raise UsageError(f"--slice_by {word!r}: neither a column nor a regular expression ({error})") from error
+    if not expression.groups:
+        close = difflib.get_close_matches(word, [FOLDER, *columns], 1)
+        guess = f"did you mean {close[0]}?" if close else f"there are {', '.join(columns) or 'none'}"
+        raise UsageError(
+            f"--slice_by {word!r}: the detections have no such column; {guess} A regular expression for keys needs a"
+            " group in round brackets, which names the slice: 'camera_([0-9]+)'"
+        )
+    return SliceBy(word)
+
+
+def _columns(detections: DetectionsSet) -> list[str]:
+    """Columns that all files have and that hold single values."""
+    common: dict[str, int] = {}
+    for path in detections.files:
+        with opened(path) as file:
+            for field in file.schema_arrow:
+                if not pa.types.is_nested(field.type) and not pa.types.is_binary(field.type):
+                    common[field.name] = common.get(field.name, 0) + 1
+    return [name for name, count in common.items() if count == len(detections.files)]
+
+
+def row_slices(rows: pa.Table, slicing: Sequence[SliceBy]) -> Iterator[tuple[str, ...]]:
+    """The slices of every row, one for each way."""
+    return zip(*(way.names(rows) for way in slicing), strict=True) if slicing else (() for _ in range(rows.num_rows))

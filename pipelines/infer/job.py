@@ -1,0 +1,203 @@
+"""The infer job: detections in images, videos and TFRecords, one row per image or frame."""
+
+# Item processes unpickle this job and never import Beam: keep this module, and what it imports, free of it.
+
+import dataclasses
+import importlib.metadata
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from PIL import GifImagePlugin
+
+from od_core import schemas, storage
+from od_core.images import IMAGE_EXTENSIONS
+from od_core.label_map import LabelMap
+from od_core.model_tensors import API_TENSORS, ModelTensors
+from od_core.records import is_gzip
+from od_core.schemas import FrameError, FrameRow, detections_table
+from od_core.video import VIDEO_EXTENSIONS
+from od_core.video_sampling import EVERY_FRAME, Sampling
+from pipelines import sources
+from pipelines.grouping import ItemLimit, by_limits
+from pipelines.items import Ask, Failure, Item, Piece, Source
+from pipelines.job import Spread, Worker
+from pipelines.sources import Found, Wanted
+
+# One process with several threads on one Session is as fast as several processes and loads the model once; but one
+# video decoder can feed only about so many threads.
+_THREADS_PER_PROCESS = 8
+_RECORD_BYTES_PER_PIECE = 64 << 20
+# A minute of good video. Each range decodes up to one group of pictures more than its own frames.
+_VIDEO_BYTES_PER_RANGE = 64 << 20
+_ITEM_LIMITS = {
+    "image": ItemLimit(pieces=256, weight=256 << 20),
+    "record": ItemLimit(pieces=16, weight=128 << 20),
+    "video": ItemLimit(pieces=16, weight=32 << 20),
+}
+_RECORD_NAME = re.compile(r"\.(tf_?records?|records?)(-\d+-of-\d+)?(\.gz)?$|-\d{5}-of-\d{5}$", re.IGNORECASE)
+_VERSIONS_OF = ("boxbeam", "tensorflow", "numpy", "pillow", "av", "pyarrow", "apache-beam")
+
+DEFAULT_MIN_SCORES = {"image": 0.0, "record": 0.0, "video": 0.05}
+JPEG_DECODER = "tf.io.decode_jpeg with its defaults (INTEGER_FAST)"
+
+
+@dataclasses.dataclass(frozen=True)
+class InferJob:
+    """Detect objects; see the engine's Job for what the methods promise.
+
+    Attributes:
+        model: local path of the export, as `od_core.model.open_detector` takes it.
+        model_sha256: digest of its bytes.
+        label_map: names of the class ids.
+        min_score: detections below are left out; None for `DEFAULT_MIN_SCORES`.
+        max_detections: at most so many are kept of an image, the best; None keeps all.
+        batch_size: images per Session.run at most; None leaves it to the worker.
+        sampling: which frames of videos are looked at.
+        tensors: the model's tensors, where they are not named as the API names them.
+    """
+
+    model: str
+    model_sha256: str
+    label_map: LabelMap
+    min_score: float | None = None
+    max_detections: int | None = None
+    batch_size: int | None = None
+    sampling: Sampling = EVERY_FRAME
+    tensors: ModelTensors = API_TENSORS
+
+    name = "infer"
+    table = "detections"
+    schema = schemas.DETECTIONS
+    schema_version = schemas.DETECTIONS_VERSION
+    whole_items = False
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """What changes the rows. The batch size does not."""
+        defaults = ", ".join(f"{score:g} for {kind}s" for kind, score in DEFAULT_MIN_SCORES.items())
+        return {
+            "--model": f"sha256:{self.model_sha256}",
+            "--label_map": f"sha256:{self.label_map.digest}",
+            "--min_score": defaults if self.min_score is None else f"{self.min_score:g}",
+            "--max_detections": "all" if self.max_detections is None else str(self.max_detections),
+            "decoder": JPEG_DECODER,
+            **self.sampling.options,
+            **self.tensors.options,
+        }
+
+    @property
+    def provenance(self) -> Mapping[str, object]:
+        """Model, label map, options and library versions."""
+        return {
+            "model_sha256": self.model_sha256,
+            "label_map_sha256": self.label_map.digest,
+            "labels": {str(class_id): label for class_id, label in self.label_map.labels.items()},
+            "jpeg_decoder": JPEG_DECODER,
+            "options": dict(self.options),
+            "versions": {package: _version(package) for package in _VERSIONS_OF},
+        }
+
+    def score_limit(self, kind: str) -> float:
+        """The least score that is kept in inputs of this kind."""
+        return DEFAULT_MIN_SCORES[kind] if self.min_score is None else self.min_score
+
+    def cut(self, source: Source) -> Sequence[Piece]:
+        """Record files and long videos are cut on a grid of bytes.
+
+        A piece of records is the records that begin in its range; a range of a video, see `od_core.video_ranges`. A
+        video in one piece counted in bytes is read by the same rules as a range, which can skip what is not wanted; one
+        that is `Piece(source)` is decoded from its first frame on.
+        """
+        if source.kind == "record" and source.size > _RECORD_BYTES_PER_PIECE and not _is_compressed(source):
+            return _on_grid(source, _RECORD_BYTES_PER_PIECE)
+        if source.kind == "video" and source.size > (1 if self.sampling.skips else _VIDEO_BYTES_PER_RANGE):
+            return _on_grid(source, _VIDEO_BYTES_PER_RANGE)
+        return [Piece(source)]
+
+    def check(self, ask: Ask) -> None:
+        """See Job."""
+        sources.check(ask.inputs, WANTED)
+
+    def find(self, ask: Ask) -> Found:
+        """See Job."""
+        return sources.match(ask.inputs, WANTED)
+
+    def group(self, pieces: Iterable[Piece]) -> Iterator[Item]:
+        """See Job."""
+        return by_limits(pieces, _ITEM_LIMITS)
+
+    def spread(self, workers: int) -> Spread:
+        """Few processes, several threads each on one Session."""
+        processes = -(-workers // _THREADS_PER_PROCESS)
+        return Spread(processes, -(-workers // processes))
+
+    def open_worker(self, output: str, threads: int) -> Worker:
+        """Open the model; TensorFlow is imported here."""
+        from pipelines.infer.worker import InferWorker
+
+        return InferWorker(self, threads)
+
+    def failed_rows(self, piece: Piece, failure: Failure) -> pa.Table:
+        """One row for the whole piece."""
+        message = failure.message
+        if not piece.is_whole:
+            place = f"{piece.start / piece.total:.0%} to {piece.stop / piece.total:.0%}"
+            message = f"the part from {place} of the file's bytes: {message}"
+        error = FrameError(failure.stage, failure.type, message)
+        return detections_table([whole_failed(piece.source, error)], {})
+
+    def publish(self, output: str, former: Mapping[str, Any], files: Sequence[str]) -> Mapping[str, Any]:
+        """The rows are all there is."""
+        return {}
+
+
+def _on_grid(source: Source, step: int) -> list[Piece]:
+    grid = range(0, source.size, step)
+    return [Piece(source, at, min(at + step, source.size), source.size) for at in grid]
+
+
+def whole_failed(source: Source, error: FrameError) -> FrameRow:
+    """The row of an input of which nothing could be used."""
+    frame_index = 0 if source.kind == "image" else None
+    return FrameRow(source.key, storage.printable(source.uri), source.kind, frame_index, error=error)
+
+
+def kind_of(path: str) -> str | None:
+    """image, video, record, or None, by a file's name; a GIF is looked into: an animated one is a video."""
+    name = path.rsplit("/", 1)[-1].lower()
+    if _RECORD_NAME.search(name):
+        return "record"
+    extension = name[name.rfind(".") :] if "." in name else ""
+    if extension == ".gif" and _is_animated(path):
+        return "video"
+    if extension in IMAGE_EXTENSIONS:
+        return "image"
+    return "video" if extension in VIDEO_EXTENSIONS else None
+
+
+WANTED = Wanted(kind_of, "images, videos or TFRecord files")
+
+
+def _is_animated(path: str) -> bool:
+    try:
+        return bool(GifImagePlugin.GifImageFile(io.BytesIO(storage.read_bytes(path))).is_animated)
+    except (OSError, SyntaxError, EOFError, ValueError):
+        return False  # damaged or gone: an image that will fail, with the reason
+
+
+def _is_compressed(source: Source) -> bool:
+    try:
+        with storage.open_input(source.uri) as file:
+            return is_gzip(file)
+    except OSError:
+        return False
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

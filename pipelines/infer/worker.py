@@ -1,0 +1,274 @@
+"""The item side of infer: decode beside the model, several threads on one Session, rows in order."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from od_core import storage
+from od_core.detections import Detections
+from od_core.errors import ImageError, InputError, LabelMapError
+from od_core.images import decode_image
+from od_core.model import Detector, open_detector
+from od_core.schemas import FrameError, FrameRow, detections_table
+from od_core.video import MAX_PIXELS, VideoDamage, VideoFrame, read_video
+from od_core.video_ranges import END, RangeEnd, read_range
+from od_core.video_scan import PacketScan, scan_packets
+from pipelines.infer.batches import Batcher, Frame, Image
+from pipelines.infer.job import whole_failed
+from pipelines.items import LAST_END, Identity, Item, Joint, Outcome, Piece, add_counts
+from pipelines.job import Watch
+from pipelines.ordered import ordered_map, prefetch
+from pipelines.parts import RowWriter
+from pipelines.reading import frame_error, reading
+from pipelines.record_images import RecordImage, record_images
+
+if TYPE_CHECKING:
+    from pipelines.infer.job import InferJob
+
+# On a CPU bigger batches do not pay: measured 150 to 214 images/s at 4, less at 8 and above (benchmarks/infer.py).
+_BATCH_SIZE = 4
+_FRAMES_AHEAD = 8
+_ROWS_PER_TABLE = 512
+_UNITS = {"image": "images", "video": "frames", "record": "records"}
+
+
+class _Tag(NamedTuple):
+    """What passes through the model with an image: its row so far, or the end of its piece.
+
+    `weight`: bytes of input this element accounts for, for progress. `joint`: at the end of a range of a video.
+    """
+
+    piece: Piece
+    row: FrameRow | None
+    weight: int = 0
+    joint: Joint | None = None
+
+
+class InferWorker:
+    """One open Detector and the threads that feed it; does one item at a time."""
+
+    def __init__(self, job: "InferJob", threads: int):
+        self._job = job
+        self._detector: Detector = open_detector(job.model, tensors=job.tensors)
+        self._threads = threads
+        self._decoders = ThreadPoolExecutor(threads, "boxbeam-decode")
+        self._models = ThreadPoolExecutor(threads, "boxbeam-model")
+        self._batcher = Batcher(
+            self._detector.detect,
+            self._models,
+            batch_size=min(job.batch_size or _BATCH_SIZE, self._detector.signature.batch_limit or 1 << 30),
+            threads=threads,
+        )
+        self._labelled: set[int] = set()
+        self._unlabelled: set[int] = set()
+        self._scan: tuple[Identity, PacketScan] | None = None  # of the last video, whose next range may well be next
+
+    @property
+    def provenance(self) -> dict[str, object]:
+        """How the model is fed and read."""
+        signature = dataclasses.asdict(self._detector.signature)
+        return {"signature": {**signature, "output_tensors": dict(signature["output_tensors"])}}
+
+    def run(self, item: Item, rows: RowWriter, watch: Watch) -> None:
+        """Write one row per image or frame; see Worker."""
+        found = _Found(self._job, rows, watch)
+        for tag, detections, error in self._batcher.run(self._frames(item, watch)):
+            if tag.row is None:
+                found.finish(tag.piece, tag.joint)
+            elif error is not None:
+                found.add(tag, tag.row._replace(error=frame_error(error)))
+            else:
+                found.add(tag, tag.row._replace(detections=self._kept(detections, tag.row.kind)))
+        found.flush()
+        self._refuse_foreign_label_map(found)
+
+    def _kept(self, detections: Detections | None, kind: str) -> Detections | None:
+        if detections is None:
+            return None
+        return detections.best(min_score=self._job.score_limit(kind), limit=self._job.max_detections)
+
+    def close(self) -> None:
+        """Close the Session and end the threads."""
+        self._decoders.shutdown()
+        self._models.shutdown()
+        self._detector.close()
+
+    def _frames(self, item: Item, watch: Watch) -> Iterator[Frame[_Tag]]:
+        """Every image or frame of an item in order, each piece followed by an element without a row."""
+        if item.pieces[0].source.kind == "image":
+            ahead = 2 * self._threads + 2
+            for frame in ordered_map(lambda piece: self._image(piece, watch), item.pieces, self._decoders, ahead):
+                yield frame
+                yield Frame(_Tag(frame.tag.piece, None), None)
+            return
+        for piece in item.pieces:
+            watch.begin(piece)
+            if piece.source.kind == "video":
+                yield from self._video(piece, watch)
+            else:
+                yield from self._records(piece)
+                yield Frame(_Tag(piece, None), None)
+
+    def _image(self, piece: Piece, watch: Watch) -> Frame[_Tag]:
+        watch.begin(piece)
+        source = piece.source
+        try:
+            with reading(source.uri):
+                encoded = storage.read_bytes(source.uri)
+            image = self._decode(encoded)
+        except InputError as error:
+            return Frame(_Tag(piece, whole_failed(source, frame_error(error)), piece.weight), None)
+        row = FrameRow(source.key, storage.printable(source.uri), "image", 0)
+        return Frame(_Tag(piece, _sized(row, image), piece.weight), image)
+
+    def _decode(self, encoded: bytes) -> Image:
+        return decode_image(encoded, decode_jpeg=self._detector.decode_jpeg)
+
+    def _video(self, piece: Piece, watch: Watch) -> Iterator[Frame[_Tag]]:
+        """The frames of a video or of a range of it, and the piece's end."""
+        source = piece.source
+        blank = FrameRow(source.key, storage.printable(source.uri), "video")
+        position = piece.start if piece.total > 1 else 0
+        joint: Joint | None = None
+        try:
+            with reading(source.uri), storage.local_copy(source.uri) as path, _naming_no(path):
+                elements = functools.partial(self._elements, piece, path, lambda: watch.advance({}))
+                for frame in prefetch(elements, self._decoders, _FRAMES_AHEAD):
+                    if isinstance(frame, RangeEnd):
+                        joint = Joint(frame.first, LAST_END if frame.after == END else frame.after, frame.broken)
+                        continue
+                    row = blank._replace(timestamp_us=frame.timestamp_us)
+                    if isinstance(frame, VideoDamage):
+                        error = FrameError("decode", "VideoError", frame.message, frame.after_index)
+                        yield Frame(_Tag(piece, row._replace(error=error)), None)
+                        continue
+                    row = _sized(row._replace(frame_index=frame.index), frame.image)
+                    step = max(0, (frame.byte_position or 0) - position)
+                    position += step
+                    yield Frame(_Tag(piece, row, step), frame.image)
+        except InputError as error:
+            if piece.is_whole:
+                yield Frame(_Tag(piece, whole_failed(source, frame_error(error))), None)
+            else:
+                joint = Joint(None, None, str(error))
+        yield Frame(_Tag(piece, None, joint=joint), None)
+
+    def _elements(
+        self, piece: Piece, path: str, alive: Callable[[], None]
+    ) -> Iterator[VideoFrame | VideoDamage | RangeEnd]:
+        """What there is to see in a piece; runs in a decoder's thread."""
+        sampling = self._job.sampling
+        if piece.total == 1:
+            return read_video(path, sampling=sampling, alive=alive)
+        if self._scan is None or self._scan[0] != piece.source.identity:
+            self._scan = piece.source.identity, scan_packets(path, max_pixels=MAX_PIXELS, alive=alive)
+        span = piece.start, piece.stop, piece.total
+        return read_range(path, self._scan[1], *span, sampling=sampling, alive=alive)
+
+    def _records(self, piece: Piece) -> Iterator[Frame[_Tag]]:
+        def decoded(record: RecordImage) -> Frame[_Tag]:
+            if record.encoded is None:
+                return Frame(_Tag(piece, record.row, record.weight), None)
+            try:
+                image = self._decode(record.encoded)
+            except ImageError as error:
+                row = record.row._replace(error=frame_error(error))
+                return Frame(_Tag(piece, row, record.weight), None)
+            return Frame(_Tag(piece, _sized(record.row, image), record.weight), image)
+
+        try:
+            with reading(piece.source.uri), storage.open_input(piece.source.uri) as file:
+                images = record_images(piece, file)
+                yield from ordered_map(decoded, images, self._decoders, 2 * self._threads + 2)
+        except InputError as error:
+            yield Frame(_Tag(piece, whole_failed(piece.source, frame_error(error))), None)
+
+    def _refuse_foreign_label_map(self, found: "_Found") -> None:
+        """A label map that knows none of the classes found belongs to another model: every label would be null."""
+        self._labelled |= found.labelled
+        self._unlabelled |= found.unlabelled
+        if self._unlabelled and not self._labelled:
+            known = ", ".join(str(class_id) for class_id in sorted(self._job.label_map.labels)[:10])
+            raise LabelMapError(
+                f"the label map has none of the class ids this model finds: it found {_some(self._unlabelled)}, the map"
+                f" has {known}. Give the label map the model was trained with"
+            )
+
+
+def _some(ids: set[int]) -> str:
+    return ", ".join(str(class_id) for class_id in sorted(ids)[:10])
+
+
+@contextlib.contextmanager
+def _naming_no(path: str) -> Iterator[None]:
+    """Take the path off the front of errors: the row names the input, and the path may be a temporary copy's."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(str(error).removeprefix(f"{path}: ")) from error
+
+
+def _sized(row: FrameRow, image: Image) -> FrameRow:
+    height, width, _ = image.shape
+    return row._replace(width=width, height=height)
+
+
+class _Found:
+    """The rows of an item on their way to its part: tables of some hundred, and what each piece came to."""
+
+    def __init__(self, job: "InferJob", rows: RowWriter, watch: Watch):
+        self._job = job
+        self._rows = rows
+        self._watch = watch
+        self._waiting: list[FrameRow] = []
+        self._piece_rows = 0
+        self._counts: dict[str, int] = {}
+        self._error: str | None = None
+        self.labelled: set[int] = set()
+        self.unlabelled: set[int] = set()
+
+    def add(self, tag: _Tag, row: FrameRow) -> None:
+        """One image or frame is through the model."""
+        counts = {"failed_frames": 1} if row.error else {_UNITS[row.kind]: 1}
+        if row.error is not None:
+            self._error = self._error or _reason(row)
+        elif row.detections is not None:
+            counts["detections"] = len(row.detections)
+            ids = set(np.unique(row.detections.classes).tolist())
+            self.labelled |= ids & self._job.label_map.labels.keys()
+            self.unlabelled |= ids - self._job.label_map.labels.keys()
+        self._waiting.append(row)
+        self._piece_rows += 1
+        if len(self._waiting) >= _ROWS_PER_TABLE:
+            self.flush()
+        add_counts(self._counts, counts)
+        self._watch.advance(counts, tag.weight)
+
+    def finish(self, piece: Piece, joint: Joint | None) -> None:
+        """The piece has no more rows."""
+        if joint is not None and joint.broken:
+            self._counts, self._error = {}, None  # none of it will be used
+        status = "failed" if self._error else "done" if self._counts.get("detections") else "empty"
+        self._rows.finish(Outcome(piece, status, self._piece_rows, self._counts, self._error, joint))
+        self._watch.end(piece)
+        self._piece_rows, self._counts, self._error = 0, {}, None
+
+    def flush(self) -> None:
+        """Hand over the rows so far, hundreds in one table: a table for each would cost as much as decoding."""
+        self._rows.write(detections_table(self._waiting, self._job.label_map.labels))
+        self._waiting = []
+
+
+def _reason(row: FrameRow) -> str:
+    """Why a row failed, with its place within the input."""
+    place = ""
+    if row.record_index is not None:
+        place = f"record {row.record_index}: "
+    elif row.kind == "video" and row.frame_index is not None:
+        place = f"frame {row.frame_index}: "
+    return f"{place}{row.error.message if row.error else ''}"

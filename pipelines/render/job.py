@@ -1,0 +1,224 @@
+"""The render job: the originals with the boxes of a detections dataset drawn on them, as JPEG, PNG and MP4 files.
+
+One row for each picture or video says what was drawn and where it lies. The files are written beside the rows, by the
+items; `publish` removes those of inputs that are no longer in the detections.
+"""
+
+# Item processes unpickle this job and never import Beam: keep this module, and what it imports, free of it.
+
+import dataclasses
+import importlib.metadata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from od_core import storage
+from od_core.schemas import FrameError
+from od_core.score_limits import ScoreLimits
+from pipelines.dataset import Dataset
+from pipelines.grouping import ItemLimit, by_limits
+from pipelines.items import Ask, Failure, Item, Piece, Source
+from pipelines.job import Spread, Worker
+from pipelines.plan import read_inventory
+from pipelines.render.classes import ids_of
+from pipelines.render.rendered import RENDERED, RenderedRow, rendered_table
+from pipelines.render.sources import check_inputs, find_inputs, is_compressed
+from pipelines.sources import Found
+
+LAYOUTS = ("overlay", "side_by_side")
+
+COLOUR_BY = ("class", "verdict")
+
+UNSAMPLED = ("hold", "skip", "plain")
+"""Frames of which there is no row: with what was found in the frame before, not at all, without detections."""
+
+ONLY = ("all", "detections", "errors")
+"""What is rendered: everything; that in which something is shown; that with a wrong detection or a missed object."""
+
+_DRAWING = "1"
+"""How pictures look and are compressed; another number for every change that people would see."""
+
+_RECORD_BYTES_PER_PIECE = 64 << 20
+_ITEM_LIMITS = {
+    "image": ItemLimit(pieces=256, weight=64 << 20),
+    "record": ItemLimit(pieces=16, weight=64 << 20),
+    "video": ItemLimit(pieces=16, weight=8 << 20),
+}
+_VERSIONS_OF = ("boxbeam", "numpy", "pillow", "opencv-python-headless", "av", "pyarrow", "apache-beam")
+
+
+@dataclasses.dataclass(frozen=True)
+class RenderJob:
+    """Draw detections; see the engine's Job for what the methods promise. The one input is a detections dataset.
+
+    Attributes:
+        layout: one of `LAYOUTS`.
+        colour_by: one of `COLOUR_BY`.
+        crops: write every detection as a picture of its own, and nothing else.
+        crop_margin: how much around a detection, as a share of its height and width on every side.
+        boxes: draw boxes and captions; else only what is blurred tells pictures from originals.
+        blur: names or ids of classes that are made unrecognisable.
+        min_score: detections below are not drawn, blurred or cut out.
+        class_scores: the same for some classes: their names or ids, and the score.
+        only: one of `ONLY`: which pictures, and which frames of videos, are rendered.
+        iou: the overlap by which a detection finds an object; see `verdicts_of`.
+        sample: how many pictures and videos are rendered, chosen by their keys; None: all.
+        seed: of the sample.
+        max_side: the most pixels in width or height of what is drawn on; None: those of the original.
+        unsampled: one of `UNSAMPLED`.
+        audio: whether videos keep their sound.
+        crf: quality of videos: libx264's constant rate factor.
+        originals: folder in which the originals lie by their keys; None: where the detections say.
+        ground_truth: what `open_all_ground_truth` takes; empty: only detections are drawn.
+    """
+
+    layout: str = "overlay"
+    colour_by: str = "class"
+    crops: bool = False
+    crop_margin: float = 0.0
+    boxes: bool = True
+    blur: tuple[str, ...] = ()
+    min_score: float = 0.5
+    class_scores: tuple[tuple[str, float], ...] = ()
+    only: str = "all"
+    iou: float = 0.5
+    sample: int | None = None
+    seed: int = 0
+    max_side: int | None = None
+    unsampled: str = "hold"
+    audio: bool = True
+    crf: int = 20
+    originals: str | None = None
+    ground_truth: tuple[str, ...] = ()
+
+    name = "render"
+    table = "rendered"
+    schema = RENDERED
+    schema_version = "boxbeam.rendered/2"
+    whole_items = False
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """What changes the pictures. Which annotations an input has belongs to its identity, as the original does.
+
+        Options that came later are left out where they change nothing, so that older outputs can be continued.
+        """
+        scores = [f"{self.min_score:g}", *(f"{name}={score:g}" for name, score in sorted(self.class_scores))]
+        later = {
+            "--colour_by": self.colour_by if self.colour_by != "class" else None,
+            "--crops": f"with a margin of {self.crop_margin:g}" if self.crops else None,
+            "--boxes": None if self.boxes else "off",
+            "--blur": ", ".join(sorted(self.blur)) or None,
+            "--only": self.only if self.only != "all" else None,
+            "--iou": f"{self.iou:g}" if self.needs_verdicts else None,
+            "--sample": f"{self.sample} of seed {self.seed}" if self.sample is not None else None,
+            "--unsampled": self.unsampled if self.unsampled != "hold" else None,
+            "--audio": None if self.audio else "off",
+            "--max_side": str(self.max_side) if self.max_side is not None else None,
+        }
+        return {
+            "--layout": self.layout,
+            "--min_score": ",".join(scores),
+            "--crf": str(self.crf),
+            "--ground_truth": "given" if self.ground_truth else "none",
+            "drawing": _DRAWING,
+            **{name: text for name, text in later.items() if text is not None},
+        }
+
+    @property
+    def needs_verdicts(self) -> bool:
+        """Whether detections are compared with the ground truth."""
+        return self.only == "errors" or self.colour_by == "verdict"
+
+    @property
+    def named_classes(self) -> list[tuple[str, str]]:
+        """Every class that an option names: (option, class)."""
+        return [*(("--min_score", name) for name, _ in self.class_scores), *(("--blur", name) for name in self.blur)]
+
+    def score_limits(self, labels: Mapping[int, str]) -> ScoreLimits:
+        """Which detections are shown, for classes of these names."""
+        limits = {class_id: score for name, score in self.class_scores for class_id in ids_of(name, labels)}
+        return ScoreLimits(self.min_score, limits)
+
+    @property
+    def provenance(self) -> Mapping[str, object]:
+        """Options and library versions."""
+        versions = {package: _version(package) for package in _VERSIONS_OF}
+        return {"options": dict(self.options), "versions": versions}
+
+    def check(self, ask: Ask) -> None:
+        """See Job."""
+        check_inputs(ask, self)
+
+    def find(self, ask: Ask) -> Found:
+        """See Job."""
+        return find_inputs(ask, self)
+
+    def cut(self, source: Source) -> Sequence[Piece]:
+        """Record files are cut on a grid of bytes: a piece is the records that begin in its range."""
+        if source.kind != "record" or source.size <= _RECORD_BYTES_PER_PIECE or is_compressed(source):
+            return [Piece(source)]
+        grid = range(0, source.size, _RECORD_BYTES_PER_PIECE)
+        return [Piece(source, at, min(at + _RECORD_BYTES_PER_PIECE, source.size), source.size) for at in grid]
+
+    def group(self, pieces: Iterable[Piece]) -> Iterator[Item]:
+        """See Job."""
+        return by_limits(pieces, _ITEM_LIMITS)
+
+    def spread(self, workers: int) -> Spread:
+        """One process per core: drawing holds Python's lock most of the time."""
+        return Spread(workers, 1)
+
+    def open_worker(self, output: str, threads: int) -> Worker:
+        """See Job."""
+        from pipelines.render.worker import RenderWorker
+
+        return RenderWorker(self, output)
+
+    def failed_rows(self, piece: Piece, failure: Failure) -> pa.Table:
+        """One row for the whole piece."""
+        source, error = piece.source, FrameError(failure.stage, failure.type, failure.message)
+        return rendered_table([RenderedRow(source.key, storage.printable(source.uri), source.kind, error=error)])
+
+    def publish(self, output: str, former: Mapping[str, Any], files: Sequence[str]) -> Mapping[str, Any]:
+        """Remove the files that rows of ours name, but no row that stays: their inputs are gone, or not chosen now."""
+        dataset = Dataset(output)
+        prefix = f"{self.table}-"
+        others = [
+            storage.join(output, name)
+            for name in storage.names_in(output)
+            if name.startswith(prefix) and name.endswith(".parquet") and name not in files
+        ]
+        if others or self._has_other_parts(dataset):
+            dropped = _files_named_in([*others, *dataset.part_paths()])
+            kept = _files_named_in([storage.join(output, name) for name in files])
+            storage.remove([storage.join(output, name) for name in sorted(dropped - kept)])
+        return {}
+
+    def _has_other_parts(self, dataset: Dataset) -> bool:
+        """Whether parts of former runs, of inputs that were other ones then, or of other options, lie there."""
+        wanted = set(read_inventory(dataset))
+        parts = list(dataset.parts_of(self))
+        return len(parts) < len(dataset.part_paths()) or any(
+            outcome.piece.source.identity not in wanted for part in parts for outcome in part.outcomes
+        )
+
+
+def _files_named_in(paths: Iterable[str]) -> set[str]:
+    """The rendered files that rows of these files name."""
+    names: set[str] = set()
+    for path in paths:
+        with storage.open_input(path) as file, pq.ParquetFile(file) as parquet:
+            if "file" in parquet.schema_arrow.names:  # parts of another job, which --overwrite replaces, name none
+                names.update(pc.unique(parquet.read(["file"]).column(0).drop_null()).to_pylist())
+    return names
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,120 @@
+"""The originals of a rendering: their pixels, decoded in a thread, or why there are none."""
+
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from od_core import storage
+from od_core.errors import ImageError, InputError, RecordError
+from od_core.images import decode_image
+from od_core.video import VideoFrame, read_video
+from pipelines.items import Piece
+from pipelines.job import Watch
+from pipelines.ordered import ordered_map, prefetch
+from pipelines.reading import reading
+from pipelines.record_images import RecordImage, record_images
+
+ImageArray = npt.NDArray[np.uint8]
+
+_FRAMES_AHEAD = 4
+_IMAGES_AHEAD = 3
+
+
+class RecordPicture(NamedTuple):
+    """A record of the original: its number and key, its image or why there is none, and its bytes.
+
+    `image` is None for one that is not wanted.
+    """
+
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    key: str
+    image: ImageArray | InputError | None
+    weight: int
+
+
+def _decoded(asked: tuple[RecordImage, bool]) -> RecordPicture:
+    record, is_wanted = asked
+    image: ImageArray | InputError | None = None
+    if not is_wanted:
+        pass
+    elif record.encoded is None:
+        image = RecordError(record.row.error.message if record.row.error else "the record has no image")
+    else:
+        try:
+            image = decode_image(record.encoded)
+        except ImageError as error:
+            image = error
+    return RecordPicture(record.row.record_index or 0, record.row.key, image, record.weight)
+
+
+class Originals:
+    """Reads originals; holds one thread.
+
+    Args:
+        folder: what --originals named; None: they lie where the detections say.
+    """
+
+    def __init__(self, folder: str | None):
+        self._folder = folder
+        self._decoder = ThreadPoolExecutor(1, "boxbeam-decode")
+
+    def images(self, pieces: Sequence[Piece], watch: Watch) -> Iterator[ImageArray | InputError]:
+        """The pixels of each, or why it has none."""
+
+        def decoded(piece: Piece) -> ImageArray | InputError:
+            watch.begin(piece)
+            try:
+                with self._opening(piece):
+                    encoded = storage.read_bytes(piece.source.uri)
+                return decode_image(encoded)
+            except InputError as error:
+                return error
+
+        return ordered_map(decoded, pieces, self._decoder, _IMAGES_AHEAD)
+
+    def records(self, piece: Piece, is_wanted: Callable[[RecordImage], bool]) -> Iterator[RecordPicture]:
+        """The records that begin in a piece of a file, in order; `is_wanted` is asked of each, some records ahead.
+
+        Those that are not wanted come without an image.
+        """
+        with self._opening(piece), storage.open_input(piece.source.uri) as file:
+            asked = ((record, is_wanted(record)) for record in record_images(piece, file))
+            yield from ordered_map(_decoded, asked, self._decoder, _IMAGES_AHEAD)
+
+    def frames(self, path: str) -> Generator[VideoFrame, None, None]:
+        """The frames of a local video; what is damaged between them, the detections tell."""
+        for frame in prefetch(lambda: read_video(path), self._decoder, _FRAMES_AHEAD):
+            if isinstance(frame, VideoFrame):
+                yield frame
+
+    @contextlib.contextmanager
+    def local(self, piece: Piece) -> Iterator[str]:
+        """The original of a video as a local file."""
+        with contextlib.ExitStack() as stack:
+            with self._opening(piece):
+                storage.open_input(piece.source.uri).close()
+                path = stack.enter_context(storage.local_copy(piece.source.uri))
+            yield path
+
+    @contextlib.contextmanager
+    def _opening(self, piece: Piece) -> Iterator[None]:
+        """In a block that does nothing but read the original."""
+        try:
+            with reading(piece.source.uri):
+                yield
+        except InputError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            place = storage.printable(piece.source.uri)
+            gone = f"the original lies no longer at {place}; give its folder with --originals"
+            if self._folder is not None:
+                gone = f"the original is not in the folder that --originals names: there is no {place}"
+            raise InputError(gone) from error
+
+    def close(self) -> None:
+        """End the thread."""
+        self._decoder.shutdown()

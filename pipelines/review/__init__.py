@@ -1,0 +1,1 @@
+"""Static pages about a detections dataset."""

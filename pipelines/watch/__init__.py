@@ -1,0 +1,1 @@
+"""Evaluating every export while a training runs: what is next, the loop, what is remembered."""
