@@ -3,10 +3,11 @@
 boxbeam JOB [OPTIONS]        each JOB explains itself: boxbeam JOB --help
 """
 
-import difflib
 import importlib
 import sys
 from collections.abc import Sequence
+
+from od_core.closest_name import did_you_mean
 
 JOBS = {
     "convert": "make TFRecord shards of annotated images (Pascal VOC, COCO), split into training and validation",
@@ -38,8 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"boxbeam {version()}")
         return 0
     if job not in JOBS:
-        close = difflib.get_close_matches(job, JOBS, 1)
-        guess = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(JOBS)}"
+        guess = did_you_mean(job, JOBS, otherwise=f"there are {', '.join(JOBS)}")
         print(f"boxbeam: error: no job called {job!r}{guess}", file=sys.stderr)
         return 2
     status: int = importlib.import_module(f"beam_jobs.{job}").main(rest)

@@ -40,7 +40,6 @@ exit status:
 
 import argparse
 import contextlib
-import difflib
 import json
 import logging
 import os
@@ -52,6 +51,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from beam_jobs import evaluate_options, options
+from od_core.closest_name import did_you_mean
 
 if TYPE_CHECKING:
     from od_core.metrics.metric import MetricFactory
@@ -241,9 +241,8 @@ def _metrics(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(_ALIASES.get(word, word) for word in _words(text)))
     for word in names:
         if word not in _METRICS:
-            close = difflib.get_close_matches(word, _METRICS, 1)
-            guess = f"did you mean {close[0]}?" if close else f"there are {', '.join(_METRICS)}"
-            raise argparse.ArgumentTypeError(f"no metric called {word!r}; {guess}")
+            guess = did_you_mean(word, _METRICS, otherwise=f"there are {', '.join(_METRICS)}")
+            raise argparse.ArgumentTypeError(f"no metric called {word!r}{guess}")
     return names
 
 

@@ -29,13 +29,13 @@ exit status:
 """
 
 import argparse
-import difflib
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from beam_jobs import options
+from od_core.closest_name import did_you_mean
 
 if TYPE_CHECKING:
     from od_core.detected_frames import DetectedFrame
@@ -111,9 +111,8 @@ def _parser() -> argparse.ArgumentParser:
 def _format(text: str) -> str:
     """An argparse type: the name of a format."""
     if text not in _FORMATS:
-        close = difflib.get_close_matches(text, _FORMATS, 1)
-        guess = f"did you mean {close[0]}?" if close else f"there are {', '.join(_FORMATS)}"
-        raise argparse.ArgumentTypeError(f"no format called {text!r}; {guess}")
+        guess = did_you_mean(text, _FORMATS, otherwise=f"there are {', '.join(_FORMATS)}")
+        raise argparse.ArgumentTypeError(f"no format called {text!r}{guess}")
     return text
 
 

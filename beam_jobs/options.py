@@ -4,7 +4,6 @@ Nothing heavy is imported here: `--help` answers at once.
 """
 
 import argparse
-import difflib
 import importlib.util
 import math
 import os
@@ -14,6 +13,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import NoReturn
+
+from od_core.closest_name import did_you_mean
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
@@ -115,9 +116,7 @@ def parse(made: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[ar
             continue
         name = argument.split("=", 1)[0]
         if name not in known:
-            close = difflib.get_close_matches(name, [*ours, *known], 1, cutoff=0.75)
-            guess = f"; did you mean {close[0]}?" if close else ""
-            made.error(f"unknown option {name}{guess}")
+            made.error(f"unknown option {name}{did_you_mean(name, [*ours, *known], cutoff=0.75)}")
         previous_is_option = "=" not in argument
     return args, rest
 
@@ -153,9 +152,8 @@ def runner(text: str) -> str:
     by_word: dict[str, str] = {name.lower(): name for name in names}
     word = text.lower().removesuffix("runner") + "runner"
     if by_word and word not in by_word:
-        close = difflib.get_close_matches(word, by_word, 1, cutoff=0.75)
-        guess = f"did you mean {by_word[close[0]]}?" if close else f"Beam has {', '.join(names)}"
-        raise argparse.ArgumentTypeError(f"no runner called {text!r}; {guess}")
+        guess = did_you_mean(word, names, otherwise=f"Beam has {', '.join(names)}", cutoff=0.75)
+        raise argparse.ArgumentTypeError(f"no runner called {text!r}{guess}")
     return by_word.get(word, text)
 
 

@@ -11,7 +11,6 @@ What the API takes in silence and then gets wrong (a missing or repeated id or n
 """
 
 import dataclasses
-import difflib
 import functools
 import hashlib
 import json
@@ -23,6 +22,7 @@ from typing import Any, NamedTuple
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
 from od_core import storage
+from od_core.closest_name import did_you_mean
 from od_core.errors import LabelMapError
 
 FREQUENCIES = ("UNSPECIFIED", "FREQUENT", "COMMON", "RARE")
@@ -296,8 +296,7 @@ def _syntax_fault(error: text_format.ParseError, text: str) -> str:
         return "a new item starts inside another: the } of the item before is missing"
     if field in {item_field.name for item_field in dataclasses.fields(LabelMapItem)} - set(known):
         return f"{field} stands outside an item: put it between item {{ and }}"
-    similar = difflib.get_close_matches(field, known, n=1)
-    advice = f"did you mean {similar[0]}?" if similar else f"known here: {', '.join(known)}"
+    advice = did_you_mean(field, known, otherwise=f"known here: {', '.join(known)}", lead="")
     return f'there is no field "{field}" ({advice})'
 
 

@@ -4,7 +4,6 @@ Nothing here imports TensorFlow: `find_model` and the signature rules answer in 
 imports the backend (`od_core.tf_session`) when it is called.
 """
 
-import difflib
 import hashlib
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn, Protocol
 
+from od_core.closest_name import did_you_mean
 from od_core.detections import Detections
 from od_core.errors import ModelError
 from od_core.images import ImageArray
@@ -276,8 +276,7 @@ def _named(name: str, specs: Sequence[TensorSpec], what: str, refuse: _Refuse) -
     for spec in specs:
         if name == spec.name or tensor == spec.tensor:
             return spec
-    close = difflib.get_close_matches(name, [spec.name for spec in specs], 1)
-    refuse(f"it has no {what} called {name!r}" + (f"; did you mean {close[0]}?" if close else ""))
+    refuse(f"it has no {what} called {name!r}{did_you_mean(name, [spec.name for spec in specs])}")
 
 
 def _input_kind(source: TensorSpec, operations: Collection[str]) -> str | None:

@@ -6,7 +6,6 @@ worker for it, all formats but two are one file, and a million images take a min
 
 import contextlib
 import dataclasses
-import difflib
 import os
 import pathlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 from od_core import storage
 from od_core.annotations.annotated import AnnotatedImage
 from od_core.annotations.coco import read_coco
+from od_core.closest_name import did_you_mean
 from od_core.detected_frames import DetectedFrame, frame_name, frames_of, only, read_tables
 from od_core.errors import OutputError, UsageError
 from od_core.exports.coco import CocoDatasetExporter, CocoIds, CocoResultsExporter
@@ -178,9 +178,9 @@ def classes_of(detections: DetectionsSet) -> dict[int, str]:
 def _check_classes(wanted: Collection[str], classes: Classes) -> None:
     for name in wanted:
         if name not in classes.values():
-            close = difflib.get_close_matches(name, classes.values(), 1)
-            guess = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(list(classes.values())[:20])}"
-            raise UsageError(f"the detections know no class {name!r}; {guess}")
+            there = f"there are {', '.join(list(classes.values())[:20])}"
+            guess = did_you_mean(name, classes.values(), otherwise=there, quoted=True)
+            raise UsageError(f"the detections know no class {name!r}{guess}")
 
 
 def _coco_ids(path: str, detections: DetectionsSet) -> CocoIds:

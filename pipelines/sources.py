@@ -1,7 +1,6 @@
 """Finding the inputs: files, folders, patterns and list files become sources, sorted by key."""
 
 import collections
-import difflib
 import itertools
 import os
 import posixpath
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from od_core import storage
+from od_core.closest_name import did_you_mean_path
 from od_core.errors import UsageError
 from od_core.storage import FileInfo
 from pipelines.items import Source
@@ -118,7 +118,7 @@ def _find(given: str, wanted: Wanted) -> Iterator[_Hit]:
         if not infos:
             raise UsageError(f"{given}: this pattern matches no file; quote it, so that the shell leaves it alone")
     else:
-        raise UsageError(f"{given}: no such file or folder{_suggestion(given)}")
+        raise UsageError(f"{given}: no such file or folder{did_you_mean_path(given)}")
 
 
 def _listed(list_file: str) -> Iterator[_Hit]:
@@ -174,12 +174,3 @@ def _nothing_found(given: str, wanted: Wanted, ignored: Mapping[str, int]) -> st
     most = sorted(ignored.items(), key=lambda pair: -pair[1])[:6]
     seen = ", ".join(f"{count} {extension or 'without extension'}" for extension, count in most)
     return f"{given}: no {wanted.words} in there" + (f" (found: {seen})" if seen else " (it is empty)")
-
-
-def _suggestion(path: str) -> str:
-    if storage.is_remote(path):
-        return ""
-    folder, name = os.path.split(storage.local_path(path).rstrip("/"))
-    with_names = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
-    close = difflib.get_close_matches(name, [other for other in with_names if other != name], 1)
-    return f"; did you mean {posixpath.join(folder, close[0])}?" if close else ""

@@ -1,8 +1,6 @@
 """What annotation files say, in one form for all formats: images with their objects, and what cannot be used."""
 
-import difflib
 import math
-import os
 import posixpath
 import re
 import unicodedata
@@ -10,6 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from od_core import storage
+from od_core.closest_name import did_you_mean_path
 from od_core.errors import UsageError
 from od_core.label_map import LabelMap
 
@@ -225,9 +224,4 @@ def parent_folder(folder: str) -> str:
 
 def no_such_path(path: str) -> UsageError:
     """The error for a path at which there is nothing, with the name that was probably meant."""
-    folder, name = posixpath.split(path.rstrip("/"))
-    similar: list[str] = []
-    if not storage.is_remote(path) and storage.is_folder(folder or "."):
-        similar = difflib.get_close_matches(name, sorted(os.listdir(storage.local_path(folder) or ".")), 1)
-    advice = f"; did you mean {posixpath.join(folder, similar[0])}?" if similar else ""
-    return UsageError(f"{path}: no such file or folder{advice}")
+    return UsageError(f"{path}: no such file or folder{did_you_mean_path(path)}")

@@ -7,10 +7,10 @@ names to those of the file, such as {"filename": "image", "class": "label"}. Num
 are the places of the columns, counted from 1, in a file without a header.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from od_core.closest_name import closest_name, did_you_mean
 from od_core.errors import UsageError
 
 EDGES = ("ymin", "xmin", "ymax", "xmax")
@@ -55,7 +55,7 @@ def find_columns(origin: str, header: Sequence[str], given: Mapping[str, str]) -
         if meaning not in NAMES:
             raise UsageError(
                 f"--csv_columns: {meaning!r} is not something that boxbeam reads from a table"
-                f"{_meant(meaning, NAMES)}; it reads {', '.join(NAMES)}"
+                f"{did_you_mean(meaning, NAMES, quoted=True)}; it reads {', '.join(NAMES)}"
             )
     if given and all(column.isdecimal() for column in given.values()):
         places = {meaning: int(column) - 1 for meaning, column in given.items()}
@@ -85,7 +85,7 @@ def _by_name(origin: str, header: Sequence[str], given: Mapping[str, str]) -> di
         elif meaning in given:
             raise UsageError(
                 f"{origin}: there is no column {wanted!r} (--csv_columns {meaning}={wanted})"
-                f"{_meant(wanted, header)}; its columns: {_listed(header)}"
+                f"{did_you_mean(wanted, header, quoted=True)}; its columns: {_listed(header)}"
             )
     return places
 
@@ -112,20 +112,15 @@ def _proposed(missing: Sequence[str], header: Sequence[str]) -> dict[str, str]:
     found = {}
     for meaning in missing:
         for candidate in (meaning, EXTENTS.get(meaning, "")):
-            close = difflib.get_close_matches(candidate, by_lower, 1, 0.75) if candidate else []
-            theirs = next((name for name in (*_OTHER_NAMES.get(candidate, ()), *close) if name in by_lower), None)
+            theirs = next((by_lower[name] for name in _OTHER_NAMES.get(candidate, ()) if name in by_lower), None)
+            if theirs is None and candidate:
+                theirs = closest_name(candidate, header, cutoff=0.75)
             if theirs is not None:
-                found[candidate] = by_lower[theirs]
+                found[candidate] = theirs
                 break
         else:
             return {}
     return found
-
-
-def _meant(name: str, known: Sequence[str]) -> str:
-    by_lower = {other.lower(): other for other in known}
-    close = difflib.get_close_matches(name.lower(), by_lower, 1)
-    return f"; did you mean {by_lower[close[0]]!r}?" if close else ""
 
 
 def _listed(header: Sequence[str]) -> str:

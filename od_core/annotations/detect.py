@@ -1,7 +1,6 @@
 """Which format annotations have, found out by looking, and the reader for it."""
 
 import collections
-import difflib
 import posixpath
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ from od_core.annotations.reading import ReadingOptions
 from od_core.annotations.voc import ANNOTATIONS, open_voc
 from od_core.annotations.voc_xml import ROOT, other_xml, root_of
 from od_core.annotations.yolo import open_yolo
+from od_core.closest_name import did_you_mean
 from od_core.errors import UsageError
 from od_core.images import IMAGE_EXTENSIONS
 
@@ -65,8 +65,7 @@ def open_annotations(
             option of another format.
     """
     if format not in FORMATS:
-        similar = difflib.get_close_matches(format, FORMATS, 1)
-        advice = f"did you mean {similar[0]}?" if similar else f"known: {', '.join(FORMATS)}"
+        advice = did_you_mean(format, FORMATS, otherwise=f"known: {', '.join(FORMATS)}", lead="")
         raise UsageError(f"{format!r} is not an annotation format ({advice})")
     if storage.stat(path) is None and not storage.is_folder(path):
         raise no_such_path(path)

@@ -1,7 +1,6 @@
 """The images that annotations speak of, found in their folder."""
 
 import collections
-import difflib
 import functools
 import posixpath
 import unicodedata
@@ -9,6 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from od_core import storage
+from od_core.closest_name import closest_name
 from od_core.errors import AnnotationError
 from od_core.images import IMAGE_EXTENSIONS
 from od_core.storage import FileInfo
@@ -76,10 +76,7 @@ class ImageFolder:
         if other is None:
             similar = self._by_digits.get(_digits(name), [])
             if len(similar) <= _NAMES_COMPARED:
-                by_lower = {key.lower(): key for key in similar}
-                other = next(
-                    (by_lower[key] for key in difflib.get_close_matches(name.lower(), by_lower, 1, 0.85)), None
-                )
+                other = closest_name(name, similar, cutoff=0.85)
         return f" (but there is {other})" if other else ""
 
     @functools.cached_property

@@ -1,7 +1,6 @@
 """Ground truth that is kept as Parquet: the index of a record dataset, or any files with a column `objects`."""
 
 import contextlib
-import difflib
 import functools
 import posixpath
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 
 from od_core import storage
 from od_core.annotations.annotated import AnnotationFault
+from od_core.closest_name import did_you_mean
 from od_core.errors import AnnotationError, UsageError
 from od_core.label_map import LabelMap, read_label_map
 from od_core.schemas import ERROR, GROUND_TRUTH, OBJECT
@@ -121,10 +121,9 @@ class StoredTruth:
                     there.update(name for name in pc.unique(batch.column(0)).to_pylist() if name is not None)
         for split in self._splits:
             if split not in there:
-                similar = difflib.get_close_matches(split, sorted(there), 1)
-                advice = f"did you mean {similar[0]}? " if similar else ""
+                advice = did_you_mean(split, sorted(there), lead=" ")
                 raise UsageError(
-                    f"{self._files.folder}: there is no split {split!r}; {advice}there are: "
+                    f"{self._files.folder}: there is no split {split!r};{advice} there are: "
                     f"{', '.join(sorted(there)) or 'none'}"
                 )
 

@@ -1,11 +1,11 @@
 """Least values that numbers of an evaluation must reach, by the whole or the shortened names of the numbers."""
 
-import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from od_core.closest_name import did_you_mean
 from od_core.errors import UsageError
 
 _SHOWN = 8
@@ -46,10 +46,9 @@ def full_name(word: str, names: Sequence[str]) -> str:
         return meant[0]
     if meant:
         raise UsageError(f"{word!r} could be each of {_listed(meant)}: say more of the name")
-    ends = {end.casefold(): end for name in names for end in _ends(name)}
-    close = difflib.get_close_matches(word.casefold(), ends, 1, cutoff=0.7)
-    advice = f"did you mean {ends[close[0]]}?" if close else f"there are {_listed(names)}"
-    raise UsageError(f"no number called {word!r}; {advice}")
+    ends = [end for name in names for end in _ends(name)]
+    advice = did_you_mean(word, ends, otherwise=f"there are {_listed(names)}", cutoff=0.7)
+    raise UsageError(f"no number called {word!r}{advice}")
 
 
 def _ends(name: str) -> list[str]:

@@ -7,7 +7,6 @@ images into the index. At the end shards take their place in OUTPUT.
 # Item processes unpickle this job and never import Beam: keep this module, and what it imports, free of it.
 
 import dataclasses
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from od_core.annotations.image_folder import ImageFolder
 from od_core.annotations.reading import ReadingOptions
 from od_core.annotations.voc import VocAnnotations
 from od_core.box_policy import POLICIES
+from od_core.closest_name import did_you_mean
 from od_core.errors import LabelMapError, OutputError, UsageError
 from od_core.label_map import LabelMap
 from od_core.record_index import RECORD_INDEX, RECORDS_VERSION, RecordPlace, record_index_table
@@ -283,9 +283,7 @@ def _unknown_labels(unknown: Mapping[str, LabelUse], label_map: LabelMap, advice
     names = list(label_map.names.values())
     told = []
     for name, use in sorted(unknown.items(), key=lambda pair: (-pair[1].objects, pair[0]))[:_NAMED]:
-        by_lower = {known.lower(): known for known in names}
-        close = difflib.get_close_matches(name.lower(), by_lower, 1)
-        guess = f", did you mean {by_lower[close[0]]!r}?" if close else ""
+        guess = did_you_mean(name, names, lead=", ", quoted=True)
         told.append(f"{name!r} ({_counted(use.objects, 'object')}, first in {use.place}{guess})")
     more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
     return (

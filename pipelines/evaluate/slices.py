@@ -1,6 +1,5 @@
 """Parts of the data that an evaluation tells apart, and which of them a row of detections belongs to."""
 
-import difflib
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
@@ -8,6 +7,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from od_core.closest_name import did_you_mean
 from od_core.errors import UsageError
 from pipelines.evaluate.detections import DetectionsSet, opened
 
@@ -64,10 +64,9 @@ def _slice_by(word: str, columns: Sequence[str]) -> SliceBy:
     except re.error as error:
         raise UsageError(f"--slice_by {word!r}: neither a column nor a regular expression ({error})") from error
     if not expression.groups:
-        close = difflib.get_close_matches(word, [FOLDER, *columns], 1)
-        guess = f"did you mean {close[0]}?" if close else f"there are {', '.join(columns) or 'none'}"
+        guess = did_you_mean(word, [FOLDER, *columns], otherwise=f"there are {', '.join(columns) or 'none'}")
         raise UsageError(
-            f"--slice_by {word!r}: the detections have no such column; {guess} A regular expression for keys needs a"
+            f"--slice_by {word!r}: the detections have no such column{guess} A regular expression for keys needs a"
             " group in round brackets, which names the slice: 'camera_([0-9]+)'"
         )
     return SliceBy(word)

@@ -1,8 +1,8 @@
 """The classes of detections, as people name them on the command line."""
 
-import difflib
 from collections.abc import Mapping
 
+from od_core.closest_name import did_you_mean
 from od_core.errors import UsageError
 
 _NAMES_SHOWN = 10
@@ -23,9 +23,8 @@ def refuse_unknown(option: str, name: str, labels: Mapping[int, str]) -> None:
     if ids_of(name, labels):
         return
     known = sorted(set(labels.values()))
-    close = difflib.get_close_matches(name, known, 1) or [one for one in known if one.lower() == name.lower()]
-    guess = f"did you mean {close[0]!r}?" if close else f"they have {_listed(known)}"
-    raise UsageError(f"{option}: the detections have no class called {name!r}; {guess}")
+    guess = did_you_mean(name, known, otherwise=f"they have {_listed(known)}", quoted=True)
+    raise UsageError(f"{option}: the detections have no class called {name!r}{guess}")
 
 
 def _listed(names: list[str]) -> str:
