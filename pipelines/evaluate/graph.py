@@ -2,7 +2,7 @@
 
     row groups ─spread─► frames with their ground truth ─► metrics' accumulators ─merge─► numbers
 
-The launcher joins the two by name first (evaluate_plan.py), and leaves the ground truth of the frames to evaluate as
+The launcher joins the two by name first (plan.py), and leaves the ground truth of the frames to evaluate as
 one file. Every worker process loads that once, as arrays: 27 MB for a million boxes and some 150 bytes a frame. What
 travels is accumulators: 24 bytes a detection for COCO, 9 for Pascal VOC, all of which end up in one process.
 """

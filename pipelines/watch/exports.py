@@ -34,7 +34,7 @@ class _Seen(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """An export that will not be evaluated: status and reason as in `watch_state.EndedExport`."""
+    """An export that will not be evaluated: status and reason as in `state.EndedExport`."""
 
     export: Export
     status: str

@@ -233,12 +233,12 @@ def test_rows_are_found_however_they_lie_in_groups_and_files(
     for name, value in {
         "parts.MAX_GROUP_ROWS": 4,
         "finalize.TARGET_FILE_BYTES": 1,
-        "render_rows.INDEX_GROUP_ROWS": 1,
-        "render_rows._ROWS_PER_BLOCK": 3,
-        "render_rows._OPEN_FILES": 1,
-        "render_sources._ROWS_AT_ONCE": 2,
-        "render_truth.INDEX_GROUP_ROWS": 1,
-        "render_truth._GROUP_ROWS": 2,
+        "render.rows.INDEX_GROUP_ROWS": 1,
+        "render.rows._ROWS_PER_BLOCK": 3,
+        "render.rows._OPEN_FILES": 1,
+        "render.sources._ROWS_AT_ONCE": 2,
+        "render.truth.INDEX_GROUP_ROWS": 1,
+        "render.truth._GROUP_ROWS": 2,
     }.items():
         monkeypatch.setattr(f"pipelines.{name}", value)
     detect(tmp_path / "in", tmp_path / "found", told)
