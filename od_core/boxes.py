@@ -66,8 +66,12 @@ def clip(boxes: npt.ArrayLike, height: float = 1.0, width: float = 1.0) -> Array
     return np.clip(_rows(boxes), 0.0, _scale(height, width))
 
 
-def to_pixels(boxes: npt.ArrayLike, height: int, width: int) -> Array:
-    """Boxes in units of the image as boxes in pixels, (N, 4), not rounded."""
+def to_pixels(boxes: npt.ArrayLike, height: npt.ArrayLike, width: npt.ArrayLike) -> Array:
+    """Boxes in units of the image as boxes in pixels, (N, 4), not rounded.
+
+    Args:
+        height, width: of the image, or (N,) of the images that the boxes are in.
+    """
     return _rows(boxes) * _scale(height, width)
 
 
@@ -124,8 +128,8 @@ def _rows(boxes: npt.ArrayLike) -> Array:
     return rows
 
 
-def _scale(height: float, width: float) -> Array:
-    return np.array([height, width, height, width], np.float64)
+def _scale(height: npt.ArrayLike, width: npt.ArrayLike) -> Array:
+    return np.stack([height, width, height, width], axis=-1).astype(np.float64)
 
 
 def _ratio(part: Array, whole: Array) -> Array:

@@ -2,41 +2,24 @@
 
 The matching is hotcoco's, which equals pycocotools. Its `StreamingEval` could be the accumulator itself (21 bytes a
 detection), but ranks images by a number given when a frame is added; here images rank by name, known in full only at
-the end. So the accumulator keeps boxes as they came (24 bytes a detection) and `value` streams them through, by name.
+the end. So the accumulator keeps boxes as they came (24 bytes a detection) and `value` streams them through.
 """
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import hotcoco
 import numpy as np
 import numpy.typing as npt
 
 from od_core import boxes
-from od_core.detections import FloatArray, IntArray
 from od_core.metrics.frame import EvaluatedFrame
-from od_core.metrics.frame_records import FrameRecords
-
-_FRAMES_AT_ONCE = 500  # bounds the memory for the dicts that hotcoco takes ground truth as
+from od_core.metrics.frame_columns import FrameColumns, FrameStore
 
 _AREAS = ("", " (small)", " (medium)", " (large)")  # as hotcoco and pycocotools order them
 _LIMITS = (1, 10, 100)
 
 _PREFIX = "DetectionBoxes_"
-
-
-class _Boxes(NamedTuple):
-    """One frame: its [height, width]; boxes normalised, float32 (N, 4); areas in square pixels, NaN where not known."""
-
-    size: IntArray
-    truth_boxes: FloatArray
-    truth_classes: IntArray
-    truth_areas: FloatArray
-    is_crowd: npt.NDArray[np.bool_]
-    boxes: FloatArray
-    scores: FloatArray
-    classes: IntArray
 
 
 class CocoBoxes:
@@ -59,12 +42,13 @@ class CocoBoxes:
 
     def __init__(self, categories: Mapping[int, str]):
         self._categories = dict(sorted(categories.items()))
-        self._frames = FrameRecords(_Boxes)
+        self._class_ids = np.array(list(self._categories), np.int32)
+        self._frames = FrameStore()
 
     def update(self, frames: Sequence[EvaluatedFrame]) -> None:
         """See Metric."""
-        for frame in frames:
-            self._frames.add(frame.name, self._boxes_of(frame))
+        if frames:
+            self._frames.add(FrameColumns.of(frames, self._class_ids))
 
     def merge(self, other: "CocoBoxes") -> None:
         """See Metric."""
@@ -87,57 +71,50 @@ class CocoBoxes:
         }
         return {_PREFIX + name: number for name, number in numbers.items()}
 
-    def _boxes_of(self, frame: EvaluatedFrame) -> _Boxes:
-        truth, found = frame.truth, frame.found
-        known = np.array(list(self._categories), np.int32)
-        truths, finds = np.isin(truth.classes, known), np.isin(found.classes, known)
-        areas = np.full(len(truth), np.nan, np.float32) if truth.area is None else truth.area
-        return _Boxes(
-            np.array([frame.height, frame.width], np.int32),
-            truth.boxes[truths],
-            truth.classes[truths],
-            areas[truths],
-            truth.is_crowd[truths],
-            found.boxes[finds],
-            found.scores[finds],
-            found.classes[finds],
-        )
-
     def _curves(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Precision (IoU, recall, class, area, limit) and recall (IoU, class, area, limit); -1 where undefined."""
         evaluation = hotcoco.StreamingEval([{"id": id, "name": name} for id, name in self._categories.items()], "bbox")
-        annotation_ids = itertools.count(1)  # as in COCO's files: pycocotools takes 0 for unmatched
-        frames = enumerate(self._frames.in_order())
-        while batch := list(itertools.islice(frames, _FRAMES_AT_ONCE)):
+        first_id = 1  # as in COCO's files: pycocotools takes 0 for unmatched
+        for image_ids, piece in self._frames.ranked():
             evaluation.update(
-                [{"id": image_id} for image_id, _ in batch],
-                [truth for image_id, one in batch for truth in _truth_of(image_id, one, annotation_ids)],
-                np.concatenate([_detection_rows(image_id, one) for image_id, one in batch]),
+                [{"id": image_id} for image_id in image_ids.tolist()],
+                list(_truth_of(image_ids, piece, first_id)),
+                _detection_rows(image_ids, piece),
             )
+            first_id += len(piece.truth_boxes)
         result: Any = evaluation.finalize()
         result.accumulate()
         return result.eval["precision"], result.eval["recall"]
 
 
-def _truth_of(image_id: int, one: _Boxes, annotation_ids: Iterator[int]) -> Iterator[dict[str, Any]]:
-    pixels = boxes.to_pixels(one.truth_boxes, *one.size.tolist())
-    areas = np.where(one.truth_areas > 0, one.truth_areas, boxes.area(pixels))
-    columns = (boxes.coco_bbox(pixels), one.truth_classes, areas, one.is_crowd)
-    for bbox, class_id, area, crowd in zip(*(column.tolist() for column in columns), strict=True):
+def _truth_of(image_ids: npt.NDArray[np.int64], piece: FrameColumns, first_id: int) -> Iterator[dict[str, Any]]:
+    pixels = boxes.to_pixels(piece.truth_boxes, *_sizes(piece, piece.truth_counts))
+    areas = np.where(piece.truth_areas > 0, piece.truth_areas, boxes.area(pixels))
+    images = np.repeat(image_ids, piece.truth_counts)
+    columns = (images, boxes.coco_bbox(pixels), piece.truth_classes, areas, piece.is_crowd.astype(np.int64))
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    for annotation_id, (image_id, bbox, class_id, area, crowd) in enumerate(rows, first_id):
         yield {
-            "id": next(annotation_ids),
+            "id": annotation_id,
             "image_id": image_id,
             "category_id": class_id,
             "bbox": bbox,
             "area": area,
-            "iscrowd": int(crowd),
+            "iscrowd": crowd,
         }
 
 
-def _detection_rows(image_id: int, one: _Boxes) -> npt.NDArray[np.float64]:
+def _detection_rows(image_ids: npt.NDArray[np.int64], piece: FrameColumns) -> npt.NDArray[np.float64]:
     """Rows [image_id, x, y, width, height, score, class], (N, 7)."""
-    bboxes = boxes.coco_bbox(boxes.to_pixels(one.boxes, *one.size.tolist()))
-    return np.column_stack([np.full(len(bboxes), image_id), bboxes, one.scores, one.classes]).astype(np.float64)
+    bboxes = boxes.coco_bbox(boxes.to_pixels(piece.boxes, *_sizes(piece, piece.found_counts)))
+    images = np.repeat(image_ids, piece.found_counts)
+    return np.column_stack([images, bboxes, piece.scores, piece.classes]).astype(np.float64, copy=False)
+
+
+def _sizes(piece: FrameColumns, counts: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Height and width of the frame of every box."""
+    height, width = np.repeat(piece.sizes, counts, axis=0).T
+    return height, width
 
 
 def _mean(numbers: npt.NDArray[np.float64]) -> float:
