@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -77,13 +77,16 @@ class InferWorker:
     def run(self, item: Item, rows: RowWriter, watch: Watch) -> None:
         """Write one row per image or frame; see Worker."""
         found = _Found(self._job, rows, watch)
-        for tag, detections, error in self._batcher.run(self._frames(item, watch)):
-            if tag.row is None:
-                found.finish(tag.piece, tag.joint)
-            elif error is not None:
-                found.add(tag, tag.row._replace(error=frame_error(error)))
-            else:
-                found.add(tag, tag.row._replace(detections=self._kept(detections, tag.row.kind)))
+        # Closed here, whatever happens: an error keeps generators alive through its traceback, and with them a decoder
+        # that waits for its consumer in a thread that the next item needs.
+        with contextlib.closing(self._frames(item, watch)) as frames:
+            for tag, detections, error in self._batcher.run(frames):
+                if tag.row is None:
+                    found.finish(tag.piece, tag.joint)
+                elif error is not None:
+                    found.add(tag, tag.row._replace(error=frame_error(error)))
+                else:
+                    found.add(tag, tag.row._replace(detections=self._kept(detections, tag.row.kind)))
         found.flush()
         self._refuse_foreign_label_map(found)
 
@@ -98,7 +101,7 @@ class InferWorker:
         self._models.shutdown()
         self._detector.close()
 
-    def _frames(self, item: Item, watch: Watch) -> Iterator[Frame[_Tag]]:
+    def _frames(self, item: Item, watch: Watch) -> Generator[Frame[_Tag]]:
         """Every image or frame of an item in order, each piece followed by an element without a row."""
         if item.pieces[0].source.kind == "image":
             ahead = 2 * self._threads + 2

@@ -296,3 +296,22 @@ def test_a_range_whose_work_breaks_down_costs_only_itself(
     assert 30 <= place < 100 - left <= 70
     assert run("out", "--retry_failed") == 0
     assert rows_of(tmp_path / "out") == good
+
+
+def test_an_error_in_the_model_that_nobody_foresaw_leaves_no_decoder_waiting(
+    run: Run, tmp_path: pathlib.Path, short_ranges: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short_ranges(1)  # each video an item of its own
+    write_h264(tmp_path / "in/bad.mkv", noisy(60, width=64), GROUPS_OF_10)
+    real = MeanDetector.detect
+
+    def detect(self: MeanDetector, images: np.ndarray) -> list[Detections]:
+        if images.shape[2] == 64:
+            raise ArithmeticError("no such luck")
+        return real(self, images)
+
+    monkeypatch.setattr(MeanDetector, "detect", detect)
+    assert run("out") == 3
+    failed, *rows = rows_of(tmp_path / "out")
+    assert (failed["key"], failed["error"]["message"]) == ("bad.mkv", "ArithmeticError: no such luck")
+    assert [(row["key"], row["frame_index"]) for row in rows] == [("long.mkv", index) for index in range(100)]
