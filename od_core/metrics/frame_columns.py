@@ -45,7 +45,7 @@ class FrameColumns(NamedTuple):
 
     @classmethod
     def of(cls, frames: Sequence[EvaluatedFrame], class_ids: Ints) -> "FrameColumns":
-        """Frames, at least one, in this order; objects and detections of other classes than `class_ids` are left out."""
+        """Frames, at least one, in this order, without objects and detections of other classes than `class_ids`."""
         truths, finds = [frame.truth for frame in frames], [frame.found for frame in frames]
         truth_counts, found_counts = (np.array([len(one) for one in each], np.int64) for each in (truths, finds))
         areas = [np.full(len(one), np.nan, np.float32) if one.area is None else one.area for one in truths]
