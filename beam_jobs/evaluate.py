@@ -205,8 +205,9 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="WHAT",
-        help="also evaluate parts of the data by themselves: folder; or the name of a column of the detections; or a"
-        " regular expression with a group, searched in keys, such as 'camera_([0-9]+)'; may be given several times",
+        help="also evaluate parts of the data by themselves: folder; or the name of a column of the detections or of"
+        " the ground truth (of records, Parquet or CSV; a field of COCO's images); or a regular expression with a"
+        " group, searched in keys, such as 'camera_([0-9]+)'; may be given several times",
     )
     group.add_argument(
         "--numbers_only",
@@ -276,7 +277,7 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str
     from pipelines.evaluate.insight import InsightTask, leave_beside
     from pipelines.evaluate.plan import plan_evaluation
     from pipelines.evaluate.report import METRICS_FILE, metrics_text
-    from pipelines.evaluate.slices import slices_by
+    from pipelines.evaluate.slices import columns_asked, slices_by
 
     detections, output = options.absolute(args.detections), options.absolute(args.output)
     ground_truth = [options.absolute(path) for path in args.ground_truth]
@@ -290,12 +291,16 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str
         remote_files = BeamFiles(list(beam_options))
         storage.register_remote(remote_files)
     open_images = _open_images(args)
-    truth = open_all_ground_truth(ground_truth, images=images, splits=args.split)
+    columns = columns_asked(args.slice_by)
+    truth = open_all_ground_truth(ground_truth, images=images, splits=args.split, columns=columns)
     with _work_folder(output, is_local=engine.is_local) as folder:
         found = open_detections(detections, truth, folder)
-        slicing = slices_by(args.slice_by, found)
+        slicing = slices_by(args.slice_by, found, truth)
+        kept = [way.truth_column for way in slicing if way.truth_column]
         truth_file, values_file = storage.join(folder, "truth.parquet"), storage.join(folder, "values.json")
-        plan = plan_evaluation(found, truth, truth_file, allow_missing=args.allow_missing, open_images=open_images)
+        plan = plan_evaluation(
+            found, truth, truth_file, allow_missing=args.allow_missing, open_images=open_images, columns=kept
+        )
         factories = metric_factories(args.metrics, plan.categories, plan.ancestors)
         empty = {name: make() for name, make in factories.items()}
         definitions = {name: metric.definition for name, metric in empty.items()}

@@ -87,6 +87,7 @@ class AnnotatedImage(NamedTuple):
         normalised: `box_px` of the objects is in units of the upright image's height and width, not in pixels.
         labels: its classes as a whole; empty where the format has none.
         notes: what its reader did.
+        columns: name and text of what else its annotation says of it, if that was asked for.
     """
 
     name: str
@@ -100,6 +101,7 @@ class AnnotatedImage(NamedTuple):
     normalised: bool = False
     labels: tuple[ImageLabel, ...] = ()
     notes: tuple[AnnotationNote, ...] = ()
+    columns: tuple[tuple[str, str], ...] = ()
 
     def in_pixels(self, width: int, height: int) -> "AnnotatedImage":
         """The same with boxes in pixels, if they are not; width and height: of the upright image."""

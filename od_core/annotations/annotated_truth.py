@@ -1,7 +1,8 @@
 """Ground truth straight from annotation files."""
 
 import functools
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy.typing as npt
 import pyarrow as pa
@@ -12,11 +13,13 @@ from od_core.errors import AnnotationError, InputError
 from od_core.ground_truth import GroundTruth
 from od_core.images import read_header
 from od_core.label_map import LabelMap
-from od_core.schemas import FrameError, FrameRow, ground_truth_table
+from od_core.schemas import GROUND_TRUTH, FrameError, FrameRow, ground_truth_table
 
 TABLE_ROWS = 1000
 
 _KEPT_FAULTS = 20
+_LOOKED_AT = 10_000
+_VALUES = tuple(field.name for field in GROUND_TRUTH if not pa.types.is_nested(field.type))
 
 
 class AnnotatedTruth:
@@ -27,7 +30,9 @@ class AnnotatedTruth:
     class names are numbered from 1 in alphabetical order, for which the files are read twice.
     """
 
-    def __init__(self, annotations: Annotations, images_folder: str | None = None):
+    def __init__(self, annotations: Annotations, images_folder: str | None = None, columns: Sequence[str] = ()):
+        """`columns`: what the annotations were asked for, see `open_ground_truth`."""
+        self._asked = tuple(columns)
         self.object_faults = 0
         self.first_object_faults: list[AnnotationFault] = []
         self._annotations = annotations
@@ -58,25 +63,53 @@ class AnnotatedTruth:
     def _images_folder(self) -> str | None:
         return self._given_folder or self._annotations.images_folder
 
+    @functools.cached_property
+    def columns(self) -> Sequence[str]:
+        """See `GroundTruthSet`: of what was not asked for, only the columns of the schema are known."""
+        wanted = [name for name in self._asked if name not in _VALUES]
+        there: set[str] = set()
+        for image in itertools.islice(self._annotations.images() if wanted else (), _LOOKED_AT):
+            if isinstance(image, AnnotatedImage):
+                there.update(name for name, _ in image.columns)
+            if len(there) == len(wanted):
+                break
+        return [*_VALUES, *(name for name in wanted if name in there)]
+
+    def left_out(self) -> Mapping[str, str | None]:
+        """See `GroundTruthSet`: annotation files are not divided."""
+        return {}
+
     def tables(self) -> Iterator[pa.Table]:
         """See `GroundTruthSet.tables`."""
         self.object_faults, self.first_object_faults = 0, []
         labels = self.label_map.labels if self.label_map else {}
         rows: list[FrameRow] = []
+        more: list[dict[str, str]] = []
         for found in self._annotations.images():
             if isinstance(found, AnnotatedImage):
                 rows.append(self._row(found))
+                more.append(dict(found.columns))
             elif not found.of_object:
                 rows.append(self._blank(found.name or found.place, _error(found.message, found.place)))
+                more.append({})
             else:
                 self.object_faults += 1
                 if len(self.first_object_faults) < _KEPT_FAULTS:
                     self.first_object_faults.append(found)
             if len(rows) == TABLE_ROWS:
-                yield ground_truth_table(rows, labels)
-                rows = []
+                yield self._table(rows, more, labels)
+                rows, more = [], []
         if rows:
-            yield ground_truth_table(rows, labels)
+            yield self._table(rows, more, labels)
+
+    def _table(
+        self, rows: Sequence[FrameRow], more: Sequence[Mapping[str, str]], labels: Mapping[int, str]
+    ) -> pa.Table:
+        table = ground_truth_table(rows, labels)
+        for name in self.columns:
+            if name not in _VALUES:
+                table = table.append_column(name, pa.array([one.get(name) for one in more], pa.string()))
+        return table
 
     def _blank(self, key: str, error: FrameError | None = None) -> FrameRow:
         source = storage.join(self._images_folder, key) if self._images_folder else key

@@ -114,7 +114,8 @@ class CocoAnnotations:
                 continue
             place = f"{self._origin}: image {entry.id}"
             objects, faults = self._objects(number, entry.name)
-            yield AnnotatedImage(entry.name, self.path, place, entry.id, entry.width, entry.height, objects)
+            size = entry.width, entry.height
+            yield AnnotatedImage(entry.name, self.path, place, entry.id, *size, objects, columns=entry.columns)
             yield from faults
             yield from self._index.object_faults(number)
         for object_place, image_id in self._index.orphans():
@@ -144,19 +145,20 @@ def _plain(column: Any) -> Sequence[Any]:
     return values
 
 
-def read_coco(path: str, *, with_excerpts: bool = False) -> CocoAnnotations:
+def read_coco(path: str, *, with_excerpts: bool = False, image_columns: Sequence[str] = ()) -> CocoAnnotations:
     """Read a COCO file to its end.
 
     Args:
         path: of the file.
         with_excerpts: note where each annotation is written, for `shapes`: 24 bytes each.
+        image_columns: further fields of images to keep, where they are numbers or text.
 
     Raises:
         UsageError: no such file, not JSON, cut off, JSON of another kind (it says which), no boxes in any of its
             annotations, or categories that cannot be told apart.
     """
     origin = storage.printable(path)
-    index = CocoIndex(posixpath.basename(origin))
+    index = CocoIndex(posixpath.basename(origin), image_columns)
     categories: list[object] = []
     if storage.stat(path) is None:
         raise no_such_path(path)

@@ -7,6 +7,7 @@ first image is complete. A million of them take 70 MB.
 import array
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -29,12 +30,13 @@ MAX_CATEGORY_ID = 2**31 - 2
 
 
 class ImageEntry(NamedTuple):
-    """One entry of `images`; name: None where the entry is of no use and has been reported."""
+    """One entry of `images`; name: None where the entry is of no use and has been reported; columns: further fields."""
 
     id: str
     name: str | None
     width: int | None
     height: int | None
+    columns: tuple[tuple[str, str], ...] = ()
 
 
 class Rows(NamedTuple):
@@ -62,8 +64,9 @@ class CocoIndex:
         box_count: those that can be used as far as they themselves go.
     """
 
-    def __init__(self, origin: str):
-        """`origin`: the file's name, for messages."""
+    def __init__(self, origin: str, image_columns: Sequence[str] = ()):
+        """`origin`: the file's name, for messages; `image_columns`: further fields of images to keep, as text."""
+        self._image_columns = tuple(image_columns)
         self.images: list[ImageEntry] = []
         self.faults: list[AnnotationFault] = []
         self.annotation_count = 0
@@ -111,7 +114,11 @@ class CocoIndex:
             self._fault_of_entry[len(self.images)] = len(self.faults)
             self.faults.append(AnnotationFault(place, str(error), None))
         width, height = pixels_or_none(fields.get("width")), pixels_or_none(fields.get("height"))
-        self.images.append(ImageEntry(image_id, name, width, height))
+        self.images.append(ImageEntry(image_id, name, width, height, self._columns_of(fields)))
+
+    def _columns_of(self, fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+        values = ((name, fields.get(name)) for name in self._image_columns)
+        return tuple((name, sys.intern(str(x))) for name, x in values if isinstance(x, int | float) or is_text(x))
 
     def _new_name(self, fields: Mapping[str, Any], place: str) -> str:
         given = fields.get("file_name")

@@ -12,6 +12,7 @@ most boxes do, but not all, could be either, and is refused unless somebody says
 
 import math
 import posixpath
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -47,6 +48,7 @@ class _ImageColumns(NamedTuple):
     height: int | None
     source_id: str
     split: str
+    more: tuple[tuple[str, str], ...] = ()
 
 
 class CsvAnnotations:
@@ -95,6 +97,7 @@ class CsvAnnotations:
                 said.split or None,
                 self._normalised,
                 notes=self._notes(len(objects)),
+                columns=said.more,
             )
             yield from image.faults
 
@@ -129,7 +132,12 @@ class CsvAnnotations:
 
 
 def read_csv(
-    path: str, *, columns: Mapping[str, str] | None = None, boxes: str = "auto", images: str | None = None
+    path: str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    boxes: str = "auto",
+    images: str | None = None,
+    image_columns: Sequence[str] = (),
 ) -> CsvAnnotations:
     """Read a table to its end.
 
@@ -137,6 +145,7 @@ def read_csv(
         columns: which column of the file means what, see `csv_columns`.
         boxes: in which units they are, one of `BOX_UNITS`.
         images: the image folder: absolute paths that lead into it are taken as below it.
+        image_columns: columns to keep of every image, from its first line; of those that are there.
 
     Raises:
         UsageError: no such file, no table, columns that are not there, no image in any of its lines, or boxes of which
@@ -147,13 +156,15 @@ def read_csv(
     if storage.stat(path) is None:
         raise no_such_path(path)
     with open_table(path) as rows:
-        return _Reader(path, images).read(rows, columns or {}, boxes)
+        return _Reader(path, images, image_columns).read(rows, columns or {}, boxes)
 
 
 class _Reader:
     """A table on its way into an index."""
 
-    def __init__(self, path: str, images: str | None):
+    def __init__(self, path: str, images: str | None, image_columns: Sequence[str]):
+        self._asked = image_columns
+        self._more: dict[str, int] = {}
         self._path = path
         self._origin = posixpath.basename(storage.printable(path))
         self._images_folder = images.rstrip("/") + "/" if images else None
@@ -169,6 +180,7 @@ class _Reader:
             if number == 0:
                 self._columns = find_columns(self._path, row.fields, given)
                 if self._columns.total:
+                    self._more = {name: row.fields.index(name) for name in self._asked if name in row.fields}
                     continue
             self._add(row)
         if not self._columns.places:
@@ -234,7 +246,9 @@ class _Reader:
             raise AnnotationError(str(error)) from error
         code = self._codes[given] = self._index.image(name, row.line)
         if code == len(self._images):
-            self._images.append(_ImageColumns(*self._size(row), self._text(row, "source_id"), self._text(row, "split")))
+            texts = self._text(row, "source_id"), self._text(row, "split")
+            more = tuple((name, sys.intern(row.fields[place])) for name, place in self._more.items())
+            self._images.append(_ImageColumns(*self._size(row), *texts, more))
         return code
 
     def _size(self, row: CsvRow) -> tuple[int | None, int | None]:

@@ -2,6 +2,7 @@
 
 import collections
 import posixpath
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from od_core import storage
@@ -49,6 +50,7 @@ def open_annotations(
     images: str | None = None,
     options: ReadingOptions | None = None,
     with_excerpts: bool = False,
+    image_columns: Sequence[str] = (),
 ) -> Annotations:
     """The reader for the annotations at a path. A COCO file and a table are read to their end here.
 
@@ -59,6 +61,7 @@ def open_annotations(
         images: the image folder, where it is not the one that the format's conventions lead to.
         options: what the annotations do not say themselves.
         with_excerpts: note where masks and keypoints are written (COCO).
+        image_columns: what else to keep of every image, where the format says it (COCO, CSV, Open Images).
 
     Raises:
         UsageError: nothing there, nothing of a known format, a file that as a whole is not what it should be, or an
@@ -75,22 +78,34 @@ def open_annotations(
     if found in _FILE_FORMATS and storage.stat(path) is None:
         raise UsageError(_no_annotations(path, _look_into(path)))
     if found == "coco":
-        return read_coco(path, with_excerpts=with_excerpts)
-    return _open(path, found, images, options)
+        return read_coco(path, with_excerpts=with_excerpts, image_columns=image_columns)
+    return _open(path, found, images, options, image_columns)
 
 
-def _open(path: str, format: str, images: str | None, options: ReadingOptions) -> Annotations:
+def _open(
+    path: str, format: str, images: str | None, options: ReadingOptions, image_columns: Sequence[str]
+) -> Annotations:
     if format == "voc":
         return open_voc(path)
     if format == "csv":
-        return read_csv(path, columns=options.csv_columns, boxes=options.csv_boxes, images=images)
+        return read_csv(
+            path,
+            columns=options.csv_columns,
+            boxes=options.csv_boxes,
+            images=images,
+            image_columns=image_columns,
+        )
     if format == "yolo":
         return open_yolo(path, images)
     if format == "kitti":
         return open_kitti(path, images, options.dont_care or kitti.DONT_CARE[0])
     if format == "open_images":
         return open_open_images(
-            path, images, class_descriptions=options.class_descriptions, image_labels=options.image_labels
+            path,
+            images,
+            class_descriptions=options.class_descriptions,
+            image_labels=options.image_labels,
+            image_columns=image_columns,
         )
     if format == "detections":
         min_score = pseudo_labels.DEFAULT_MIN_SCORE if options.min_score is None else options.min_score

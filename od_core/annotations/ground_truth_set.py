@@ -1,6 +1,6 @@
 """Ground truth in any of its forms, as tables of the schema `GROUND_TRUTH`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import pyarrow as pa
@@ -28,6 +28,7 @@ class GroundTruthSet(Protocol):
         object_faults: how many objects could not be used, as of the last time that `tables` was read to its end. Images
             that could not be used are failed rows instead.
         first_object_faults: the first few of them.
+        columns: names of single values that the tables have of every image, or would have if they were asked for.
     """
 
     @property
@@ -42,17 +43,26 @@ class GroundTruthSet(Protocol):
     @property
     def first_object_faults(self) -> Sequence[AnnotationFault]: ...
 
+    @property
+    def columns(self) -> Sequence[str]: ...
+
+    def left_out(self) -> Mapping[str, str | None]:
+        """Key -> source id of the images that are in other splits."""
+
     def tables(self) -> Iterator[pa.Table]:
         """Every image once, in tables of at most 1000 rows, in an order that depends on the files alone.
 
-        `key` is the image's path below the image folder; each call begins anew.
+        `key` is the image's path below the image folder; each call begins anew. Columns that were asked for and are
+        there follow those of the schema.
 
         Raises:
             UsageError: a file in the middle of the set is not what the others are.
         """
 
 
-def open_ground_truth(path: str, *, images: str | None = None, splits: Sequence[str] = ()) -> GroundTruthSet:
+def open_ground_truth(
+    path: str, *, images: str | None = None, splits: Sequence[str] = (), columns: Sequence[str] = ()
+) -> GroundTruthSet:
     """Ground truth at a path.
 
     Args:
@@ -60,6 +70,8 @@ def open_ground_truth(path: str, *, images: str | None = None, splits: Sequence[
         images: the image folder, looked into only where annotations do not say how large an image is, or which images
             there are; by default the one that the format's conventions lead to.
         splits: take only these splits of a record dataset; empty: all there is.
+        columns: what else to keep of every image, where it is there: further columns of Parquet, columns of a table of
+            boxes (the first line about an image counts), fields of COCO's images.
 
     Raises:
         UsageError: nothing there, nothing of these forms, or a split that is not there; names what is.
@@ -70,15 +82,15 @@ def open_ground_truth(path: str, *, images: str | None = None, splits: Sequence[
         raise UsageError(f"{images}: no such image folder")
     stored = find_stored_truth(path)
     if stored is not None:
-        return StoredTruth(stored, splits)
+        return StoredTruth(stored, splits, columns)
     if splits:
         raise UsageError(f"{path}: only record datasets have splits; leave the option out, or give such a dataset")
     try:
-        annotations = detect.open_annotations(path, images=images)
+        annotations = detect.open_annotations(path, images=images, image_columns=columns)
     except UsageError as error:
         if detect.EXPECTED in str(error):
             raise UsageError(str(error).replace(detect.EXPECTED, ACCEPTED)) from error
         raise
     if annotations.format == "images":
         raise UsageError(f"{path}: images without annotations, expected {ACCEPTED}")
-    return AnnotatedTruth(annotations, images)
+    return AnnotatedTruth(annotations, images, columns)

@@ -1,7 +1,7 @@
 """Several sets of ground truth as one: pictures annotated in one place, a video in another."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -45,20 +45,29 @@ class JoinedTruth:
         """See GroundTruthSet."""
         return [fault for one in self._sets for fault in one.first_object_faults]
 
+    @property
+    def columns(self) -> Sequence[str]:
+        """See GroundTruthSet: those of any; tables of the others lack them."""
+        return list(dict.fromkeys(name for one in self._sets for name in one.columns))
+
+    def left_out(self) -> Mapping[str, str | None]:
+        """See GroundTruthSet."""
+        return dict(item for one in self._sets for item in one.left_out().items())
+
     def tables(self) -> Iterator[pa.Table]:
         """See GroundTruthSet."""
         return itertools.chain.from_iterable(one.tables() for one in self._sets)
 
 
 def open_all_ground_truth(
-    paths: Sequence[str], *, images: str | None = None, splits: Sequence[str] = ()
+    paths: Sequence[str], *, images: str | None = None, splits: Sequence[str] = (), columns: Sequence[str] = ()
 ) -> GroundTruthSet:
     """Ground truth at one path or several; arguments as for `open_ground_truth`.
 
     Raises:
         UsageError: as `open_ground_truth`, and where sets number their classes differently.
     """
-    sets = [open_ground_truth(path, images=images, splits=splits) for path in paths]
+    sets = [open_ground_truth(path, images=images, splits=splits, columns=columns) for path in paths]
     return sets[0] if len(sets) == 1 else JoinedTruth(sets, paths)
 
 

@@ -12,7 +12,8 @@ has another extension in the image folder. Flags are 1, 0, or -1 for not known.
 
 import functools
 import posixpath
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 
 from od_core import storage
 from od_core.annotations.annotated import (
@@ -49,8 +50,9 @@ class OpenImagesAnnotations:
 
     format = "open_images"
 
-    def __init__(self, files: OpenImagesFiles, images_folder: str | None):
+    def __init__(self, files: OpenImagesFiles, images_folder: str | None, image_columns: Sequence[str] = ()):
         self.images_folder = images_folder
+        self._image_columns = image_columns
         self._files = files
 
     @functools.cached_property
@@ -79,6 +81,7 @@ class OpenImagesAnnotations:
                 split_of(read.path_of(image.line)),
                 normalised=True,
                 labels=tuple(read.labels.labels(number)),
+                columns=read.columns[number] if read.columns else (),
             )
             yield from (fault._replace(name=self._name(image.name)) for fault in image.faults)
 
@@ -100,7 +103,7 @@ class OpenImagesAnnotations:
 
     @functools.cached_property
     def _read(self) -> "_Tables":
-        return _Tables(self._files)
+        return _Tables(self._files, self._image_columns)
 
     @functools.cached_property
     def _other_names(self) -> Mapping[str, str]:
@@ -113,7 +116,12 @@ class OpenImagesAnnotations:
 
 
 def open_open_images(
-    path: str, images: str | None = None, *, class_descriptions: str | None = None, image_labels: str | None = None
+    path: str,
+    images: str | None = None,
+    *,
+    class_descriptions: str | None = None,
+    image_labels: str | None = None,
+    image_columns: Sequence[str] = (),
 ) -> OpenImagesAnnotations:
     """The annotations of a table of boxes, or of all in a folder. They are read when they are first asked for.
 
@@ -122,12 +130,14 @@ def open_open_images(
         images: the image folder; by default images/ in the tables' folder or beside it.
         class_descriptions: what classes are called; by default a class-descriptions*.csv beside the tables.
         image_labels: classes of whole images; by default the table whose name begins like that of the boxes.
+        image_columns: columns to keep of every image, from its first line; of those that are there.
 
     Raises:
         UsageError: no such path, or no tables of Open Images there.
     """
     files = OpenImagesFiles.of(path, class_descriptions, image_labels)
-    return OpenImagesAnnotations(files, images or _images_folder(posixpath.dirname(files.first) or "."))
+    folder = images or _images_folder(posixpath.dirname(files.first) or ".")
+    return OpenImagesAnnotations(files, folder, image_columns)
 
 
 def _images_folder(folder: str) -> str | None:
@@ -145,9 +155,12 @@ class _Tables:
 
     Attributes:
         boxes: the boxes, and all images; labels: classes of these images; faults: of lines that name no image.
+        columns: what the first line about each image has in the columns that were asked for; empty if none were.
     """
 
-    def __init__(self, files: OpenImagesFiles):
+    def __init__(self, files: OpenImagesFiles, image_columns: Sequence[str] = ()):
+        self.columns: list[tuple[tuple[str, str], ...]] = []
+        self._image_columns = image_columns
         self.boxes = TableIndex(len(_FLAGS) + 1)
         self.labels = ImageLabelIndex()
         self.faults: list[AnnotationFault] = []
@@ -171,6 +184,7 @@ class _Tables:
     def _read(self, path: str, first_line: int, is_boxes: bool) -> None:
         wanted = _BOX_COLUMNS if is_boxes else _LABEL_COLUMNS
         places: dict[str, int] = {}
+        more: dict[str, int] = {}
         with open_table(path) as rows:
             for row in rows:
                 if not places:
@@ -179,8 +193,11 @@ class _Tables:
                     if missing:
                         raise UsageError(f"{path}: not a table of Open Images: no column {missing[0]}")
                     count = len(row.fields)
+                    more = {name: row.fields.index(name) for name in self._image_columns if name in row.fields}
                     continue
                 self._add(row._replace(line=first_line + row.line), places, count, is_boxes)
+                if self._image_columns and self.boxes.image_count > len(self.columns):
+                    self.columns.append(tuple((name, sys.intern(row.fields[at])) for name, at in more.items()))
 
     def _add(self, row: CsvRow, places: Mapping[str, int], count: int, is_boxes: bool) -> None:
         image = None

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,9 +75,10 @@ class StoredTruth:
     object_faults = 0
     first_object_faults: Sequence[AnnotationFault] = ()
 
-    def __init__(self, files: StoredFiles, splits: Sequence[str] = ()):
-        """Raises UsageError for splits that are not there."""
+    def __init__(self, files: StoredFiles, splits: Sequence[str] = (), columns: Sequence[str] = ()):
+        """See `open_ground_truth`. Raises UsageError for splits that are not there."""
         self._files = files
+        self._more = tuple(name for name in columns if name not in GROUND_TRUTH.names)
         self._splits = tuple(splits)
         if splits:
             self._check_splits()
@@ -92,23 +93,50 @@ class StoredTruth:
         path = storage.join(self._files.folder, LABEL_MAP)
         return read_label_map(path) if storage.stat(path) is not None else None
 
+    @functools.cached_property
+    def columns(self) -> Sequence[str]:
+        """See `GroundTruthSet`."""
+        names: dict[str, None] = {}
+        for path in self._files.paths:
+            with _opened(path) as file:
+                names.update(dict.fromkeys(field.name for field in file.schema_arrow if _is_value(field.type)))
+        return list(names)
+
+    def left_out(self) -> Mapping[str, str | None]:
+        """See `GroundTruthSet`."""
+        names: dict[str, str | None] = {}
+        for path in self._files.paths if self._splits else ():
+            with _opened(path) as file:
+                wanted = [name for name in ("key", "source_id", SPLIT) if name in file.schema_arrow.names]
+                for batch in file.iter_batches(100_000, columns=wanted):
+                    table = pa.Table.from_batches([batch])
+                    table = table.filter(pc.invert(_is_in(table, self._splits)))
+                    keys = table.column("key").to_pylist()
+                    ids = table.column("source_id").to_pylist() if "source_id" in wanted else [None] * len(keys)
+                    names.update(zip(keys, ids, strict=True))
+        return names
+
     def tables(self) -> Iterator[pa.Table]:
         """See `GroundTruthSet.tables`."""
         for path in self._files.paths:
             for table in self._read(path):
                 if len(table):
-                    yield _conformed(path, table)
+                    conformed = _conformed(path, table)
+                    for name in self._more:
+                        if name in table.column_names and _is_value(table.schema.field(name).type):
+                            conformed = conformed.append_column(name, table.column(name))
+                    yield conformed
 
     def _read(self, path: str) -> Iterator[pa.Table]:
         with _opened(path) as file:
             names = file.schema_arrow.names
             _check_columns(path, file.schema_arrow)
             extra = [SPLIT] if self._splits else []
-            columns = [name for name in [*GROUND_TRUTH.names, *extra] if name in names]
+            columns = [name for name in dict.fromkeys([*GROUND_TRUTH.names, *extra, *self._more]) if name in names]
             for batch in file.iter_batches(TABLE_ROWS, columns=columns):
                 table = pa.Table.from_batches([batch])
                 if self._splits:
-                    table = table.filter(pc.is_in(table.column(SPLIT).cast(pa.string()), pa.array(self._splits)))
+                    table = table.filter(_is_in(table, self._splits))
                 yield table
 
     def _check_splits(self) -> None:
@@ -126,6 +154,16 @@ class StoredTruth:
                     f"{self._files.folder}: there is no split {split!r};{advice} there are: "
                     f"{', '.join(sorted(there)) or 'none'}"
                 )
+
+
+def _is_in(table: pa.Table, splits: Sequence[str]) -> pa.ChunkedArray:
+    """Whether a row is in one of the splits."""
+    return pc.is_in(table.column(SPLIT).cast(pa.string()), pa.array(splits))
+
+
+def _is_value(type: pa.DataType) -> bool:
+    """Whether a column of this type has single values that a person can read."""
+    return not pa.types.is_nested(type) and not pa.types.is_binary(type) and not pa.types.is_large_binary(type)
 
 
 @contextlib.contextmanager

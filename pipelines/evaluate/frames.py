@@ -51,8 +51,8 @@ def row_frames(
     """
     more = dict.fromkeys(["record_index", *(way.column for way in slicing if way.column)])
     rows = read_columns(group, more=[name for name in more if name not in IDENTITY])
-    slices = list(row_slices(rows, slicing))
     places = found_places(rows, truth)
+    slices = list(row_slices(rows, slicing, places, truth))
     sizes = np.column_stack([rows.column(name).fill_null(0).to_numpy() for name in ("height", "width")])
     start = 0
     for lists in read_boxes(group, _ROWS):

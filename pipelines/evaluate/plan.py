@@ -90,6 +90,7 @@ def plan_evaluation(
     *,
     allow_missing: bool,
     open_images: OpenImages | None = None,
+    columns: Sequence[str] = (),
 ) -> EvaluationPlan:
     """Join detections and ground truth, and leave the ground truth of the frames to evaluate in `truth_file`.
 
@@ -98,18 +99,20 @@ def plan_evaluation(
         truth_file: for `WorkerTruth`.
         allow_missing: leave out frames that were not processed, and say so.
         open_images: image-level labels, and a hierarchy of classes.
+        columns: of the ground truth, to be kept for slices.
 
     Raises:
         UsageError: nothing of the two belongs together, neither images nor classes; a frame is there twice; or frames
             of the ground truth were not processed, and `allow_missing` is not given.
     """
-    frames = read_truth(truth)
+    frames = read_truth(truth, columns)
     usable = frames.table.column("usable").to_numpy()
     if not usable.any():
         raise UsageError(f"not one of {len(usable):,} annotations of the ground truth can be used")
     ids_are_given = "voc" not in truth.form.split("+")  # Pascal VOC has names only; their numbers are ours
     classes = classes_of(truth.label_map, ids_are_given, frames.classes.pairs)
-    matches = match_keys(_keys_of(detections), frames.source_ids)
+    # Names of other splits count too: else an ending that is unique in this one could mean an image of another.
+    matches = match_keys(_keys_of(detections), {**truth.left_out(), **frames.source_ids})
     join = Join(frames, matches)
     join.add_all(detections)
     if not join.is_seen.any():

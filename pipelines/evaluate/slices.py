@@ -5,11 +5,15 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
+from od_core.annotations.ground_truth_set import GroundTruthSet
 from od_core.closest_name import did_you_mean
 from od_core.errors import UsageError
 from pipelines.evaluate.detections import DetectionsSet, opened
+from pipelines.evaluate.truth import WorkerTruth
 
 FOLDER = "folder"
 TOP, NONE, OTHER = "(top)", "(none)", "(other)"
@@ -20,18 +24,22 @@ class SliceBy(NamedTuple):
     """One way to tell parts apart.
 
     Attributes:
-        word: as given: "folder", the name of a column of the detections, or a regular expression.
-        column: the name of the column, or None.
+        word: as given: "folder", the name of a column, or a regular expression.
+        column: the name of a column of the detections, or None.
+        truth_column: the name of a column of the ground truth, or None.
     """
 
     word: str
     column: str | None = None
+    truth_column: str | None = None
 
-    def names(self, rows: pa.Table) -> list[str]:
-        """The slice of every row."""
+    def names(self, rows: pa.Table, places: npt.NDArray[np.int64], truth: WorkerTruth) -> list[str]:
+        """The slice of every row of detections; `places`: of its frame in the ground truth."""
         if self.column is not None:
             values = rows.column(self.column).to_pylist()
             return [NONE if value is None else str(value) for value in values]
+        if self.truth_column is not None:
+            return [value or NONE for value in truth.column_at(self.truth_column, places)]
         keys = rows.column("key").to_pylist()
         if self.word == FOLDER:
             return [posixpath.dirname(key) or TOP for key in keys]
@@ -44,30 +52,45 @@ def _groups(expression: re.Pattern[str], key: str) -> str:
     return "/".join(group or "" for group in found.groups()) if found else OTHER
 
 
-def slices_by(words: Sequence[str], detections: DetectionsSet) -> tuple[SliceBy, ...]:
-    """What the words mean.
+def columns_asked(words: Sequence[str]) -> list[str]:
+    """Which words could be the name of a column."""
+    return [word for word in dict.fromkeys(words) if word != FOLDER]
+
+
+def slices_by(words: Sequence[str], detections: DetectionsSet, truth: GroundTruthSet) -> tuple[SliceBy, ...]:
+    """What the words mean: a column of both is that of the detections.
+
+    Args:
+        words: as given.
+        detections: the detections.
+        truth: the ground truth, opened with `columns_asked` of the words.
 
     Raises:
         UsageError: neither a column nor a regular expression with a group.
     """
-    columns = _columns(detections)
-    return tuple(_slice_by(word, columns) for word in dict.fromkeys(words))
+    if not words:
+        return ()
+    columns, truth_columns = _columns(detections), truth.columns
+    return tuple(_slice_by(word, columns, truth_columns) for word in dict.fromkeys(words))
 
 
-def _slice_by(word: str, columns: Sequence[str]) -> SliceBy:
+def _slice_by(word: str, columns: Sequence[str], truth_columns: Sequence[str]) -> SliceBy:
     if word == FOLDER:
         return SliceBy(word)
     if word in columns:
-        return SliceBy(word, word)
+        return SliceBy(word, column=word)
+    if word in truth_columns:
+        return SliceBy(word, truth_column=word)
     try:
         expression = re.compile(word)
     except re.error as error:
         raise UsageError(f"--slice_by {word!r}: neither a column nor a regular expression ({error})") from error
     if not expression.groups:
-        guess = did_you_mean(word, [FOLDER, *columns], otherwise=f"there are {', '.join(columns) or 'none'}")
+        names = list(dict.fromkeys([*columns, *truth_columns]))
+        guess = did_you_mean(word, [FOLDER, *names], otherwise=f"there are {', '.join(names) or 'none'}")
         raise UsageError(
-            f"--slice_by {word!r}: the detections have no such column{guess} A regular expression for keys needs a"
-            " group in round brackets, which names the slice: 'camera_([0-9]+)'"
+            f"--slice_by {word!r}: neither detections nor ground truth have such a column{guess} A regular expression"
+            " for keys needs a group in round brackets, which names the slice: 'camera_([0-9]+)'"
         )
     return SliceBy(word)
 
@@ -83,6 +106,10 @@ def _columns(detections: DetectionsSet) -> list[str]:
     return [name for name, count in common.items() if count == len(detections.files)]
 
 
-def row_slices(rows: pa.Table, slicing: Sequence[SliceBy]) -> Iterator[tuple[str, ...]]:
+def row_slices(
+    rows: pa.Table, slicing: Sequence[SliceBy], places: npt.NDArray[np.int64], truth: WorkerTruth
+) -> Iterator[tuple[str, ...]]:
     """The slices of every row, one for each way."""
-    return zip(*(way.names(rows) for way in slicing), strict=True) if slicing else (() for _ in range(rows.num_rows))
+    if not slicing:
+        return (() for _ in range(rows.num_rows))
+    return zip(*(way.names(rows, places, truth) for way in slicing), strict=True)

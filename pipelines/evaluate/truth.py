@@ -4,7 +4,7 @@ What is held is Arrow and NumPy arrays, no object a box: about 30 MB a million b
 of ordinary length. The workers' file has only the frames that are evaluated, under the keys that the detections use.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,10 +32,12 @@ class TruthFrames(NamedTuple):
         table: a row a frame: key, source_id, name, frame_index, width, height (0 where not known), usable, and objects
             with the number of their class in `classes` as class_id.
         classes: the classes of the objects.
+        columns: names of what else was kept of every frame, for slices; the table has them as text.
     """
 
     table: pa.Table
     classes: ClassCodes
+    columns: Sequence[str] = ()
 
     def numbers(self, column: str) -> npt.NDArray[np.int64]:
         """A column of numbers."""
@@ -54,17 +56,21 @@ class TruthFrames(NamedTuple):
         return names
 
 
-def read_truth(truth: GroundTruthSet) -> TruthFrames:
+def read_truth(truth: GroundTruthSet, columns: Sequence[str] = ()) -> TruthFrames:
     """Read a ground truth to its end.
+
+    Args:
+        truth: the ground truth, opened with these columns.
+        columns: what else to keep of every frame.
 
     Raises:
         UsageError: it has no frames, or one twice.
     """
     classes = ClassCodes()
-    tables = [_compact(table, classes) for table in truth.tables()]
+    tables = [_compact(table, classes, columns) for table in truth.tables()]
     if not tables:
         raise UsageError("the ground truth holds no images")
-    frames = TruthFrames(pa.concat_tables(tables).combine_chunks(), classes)
+    frames = TruthFrames(pa.concat_tables(tables).combine_chunks(), classes, columns)
     keys = frames.table.column("key").combine_chunks()
     try:
         twice = FrameIndex(keys, frames.numbers("frame_index")).repeated()
@@ -84,7 +90,7 @@ def frame_names(keys: pa.Array, frame_indices: npt.NDArray[np.int64], is_video: 
     return pc.if_else(pa.array(is_video), pc.binary_join_element_wise(keys, numbers, "#"), keys)
 
 
-def _compact(table: pa.Table, classes: ClassCodes) -> pa.Table:
+def _compact(table: pa.Table, classes: ClassCodes, more: Sequence[str]) -> pa.Table:
     table = table.combine_chunks()
     columns = {name: table.column(name).combine_chunks() for name in table.column_names}
     frame_indices = columns["frame_index"].fill_null(0)
@@ -103,8 +109,21 @@ def _compact(table: pa.Table, classes: ClassCodes) -> pa.Table:
             **sizes,
             "usable": pc.equal(columns["status"], "done"),
             "objects": _lists(lengths, {"class_id": pa.array(classes.codes(structs), pa.int32()), **fields}),
+            **{_column(name): _texts(table, name) for name in more},
         }
     )
+
+
+def _column(name: str) -> str:
+    """What a column for slices is called, apart from all others."""
+    return f"column {name}"
+
+
+def _texts(table: pa.Table, name: str) -> pa.Array:
+    """A column as text; nulls where one of several ground truths lacks it."""
+    if name not in table.column_names:
+        return pa.nulls(len(table), pa.string())
+    return pa.array([None if x is None else str(x) for x in table.column(name).to_pylist()], pa.string())
 
 
 def _lists(lengths: npt.NDArray[np.int32], fields: Mapping[str, pa.Array]) -> pa.ListArray:
@@ -141,7 +160,8 @@ def write_frames(
     class_ids = ids[structs.field("class_id").to_numpy(zero_copy_only=False)]
     fields = {name: structs.field(name) for name in (*EDGES, *_FLAGS, "area")}
     lists = _lists(objects.value_lengths().to_numpy(zero_copy_only=False), {"class_id": pa.array(class_ids), **fields})
-    columns = {name: table.column(name) for name in ("name", "frame_index", "width", "height")}
+    kept = ("name", "frame_index", "width", "height", *map(_column, frames.columns))
+    columns = {name: table.column(name) for name in kept}
     with storage.commit(path) as temporary:
         pq.write_table(
             pa.table({**columns, "key": keys, "objects": lists, **(extra or {})}),
@@ -171,7 +191,14 @@ class WorkerTruth:
         self._classes = numbers["class_id"]
         self._flags = {name: numbers[name].astype(np.bool_) for name in _FLAGS}
         self._areas = numbers["area"].astype(np.float32)  # null is NaN
+        self._table = table
         self._verified = table.column("verified").combine_chunks() if "verified" in table.column_names else None
+
+    def column_at(self, name: str, places: npt.NDArray[np.int64]) -> list[str | None]:
+        """What a column that was kept says of some frames, by their places in `index`; of -1 it says nothing."""
+        column = self._table.column(_column(name)).combine_chunks()
+        texts: list[str | None] = column.take(pa.array(places, mask=places < 0)).to_pylist()
+        return texts
 
     def truth_at(self, place: int) -> GroundTruth:
         """The ground truth of the frame at a place of `index`."""

@@ -110,3 +110,21 @@ def test_a_comparison_that_fails_leaves_no_former_one(run, tmp_path):
     some = files.write_detections(tmp_path / "some", [found_row("a.jpg", (1, WHOLE, 0.9)), found_row("b.jpg")])
     assert run("--split", "train,val", detections=some)[0] == 2
     assert not (tmp_path / "scores/splits.json").exists()
+
+
+def test_an_ending_that_two_splits_have_means_neither(run, tmp_path, records):
+    """In val alone it would be unique, and match an image that it may not be about."""
+    files.write_truth(
+        records / "index-00000.parquet",
+        [truth_row("one/x.jpg", (1, WHOLE)), truth_row("two/x.jpg", (1, WHOLE)), truth_row("two/y.jpg", (1, WHOLE))],
+        splits=["train", "val", "val"],
+    )
+    found = [found_row("x.jpg", (1, WHOLE, 0.9)), found_row("y.jpg", (1, WHOLE, 0.9))]
+    detections = files.write_detections(tmp_path / "short", found)
+    status, _, err = run("--split", "val", detections=detections)
+    assert status == 2
+    assert "1 of 2 images of the ground truth were not processed: 'two/x.jpg'" in err
+    assert "names that could each mean several of them: 'x.jpg'" in err
+    assert run("--split", "val", "--allow_missing", detections=detections)[0] == 0
+    report = read_metrics(tmp_path / "scores")
+    assert (report["frames"]["evaluated"], report["names"]["ambiguous"]) == (1, ["x.jpg"])

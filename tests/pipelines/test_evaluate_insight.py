@@ -1,19 +1,15 @@
-"""What boxbeam evaluate looks into beside the numbers: metrics.json's insight, curves.parquet, slices."""
+"""What boxbeam evaluate looks into beside the numbers: metrics.json's insight, curves.parquet."""
 
 import json
 import pathlib
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from beam_jobs import evaluate
-from od_core.errors import UsageError
 from od_core.evaluation_page.page import evaluation_page, plots
 from od_core.insight.insight import CURVES, BoxInsight
 from od_core.metrics.frame import EvaluatedFrame
-from pipelines.evaluate.detections import find_detections
-from pipelines.evaluate.slices import SliceBy, slices_by
 from tests.pipelines import evaluation_files as files
 from tests.pipelines.evaluation_files import WHOLE, found_row, truth_row
 
@@ -78,57 +74,3 @@ def test_a_gate_on_it_and_an_undefined_number(tmp_path, capsys):
     assert "--fail_under: Insight_F1 is 0.666667, wanted at least 0.7" in capsys.readouterr().err
     document = json.loads((tmp_path / "scores/metrics.json").read_text(), parse_constant=pytest.fail)
     assert document["insight"]["classes"][1]["best_f1"]["precision"] is None
-
-
-class TestSlices:
-    @pytest.fixture
-    def detections(self, tmp_path):
-        rows = [found_row("a/x_1.jpg"), found_row("a/b/x_2.jpg"), found_row("y.jpg")]
-        folder = files.write_detections(tmp_path / "found", rows, per_file=2)
-        for name, values in (("00000.parquet", ["sun", None]), ("00001.parquet", ["rain"])):
-            table = pq.read_table(folder / name).append_column("weather", pa.array(values))
-            table = table if name[4] == "1" else table.append_column("only_here", pa.array([1, 2]))
-            pq.write_table(table, folder / name)
-        return find_detections(str(folder))
-
-    @pytest.mark.parametrize(
-        ("word", "names"),
-        [
-            ("folder", ["a", "a/b", "(top)"]),
-            ("weather", ["sun", "(none)", "rain"]),
-            ("width", ["200", "200", "200"]),
-            (r"x_(\d)", ["1", "2", "(other)"]),
-            (r"^(a)?/?(b)?", ["a/", "a/b", "/"]),
-        ],
-    )
-    def test_of_every_row(self, detections, word, names):
-        (way,) = slices_by([word, word], detections)
-        tables = [pq.read_table(path) for path in detections.files]
-        assert [name for table in tables for name in way.names(table)] == names
-
-    @pytest.mark.parametrize(
-        ("word", "message"),
-        [
-            ("wether", "no such column; did you mean weather"),
-            ("only_here", "no such column; did you mean|no such column; there are"),
-            ("detections", "no such column"),
-            ("x_.", "needs a group in round brackets"),
-            ("(", "neither a column nor a regular expression"),
-        ],
-    )
-    def test_what_is_neither_a_column_nor_an_expression(self, detections, word, message):
-        with pytest.raises(UsageError, match=message):
-            slices_by([word], detections)
-
-    def test_a_column_is_read_with_the_rows(self, detections, tmp_path):
-        assert slices_by(["weather"], detections) == (SliceBy("weather", "weather"),)
-        truth = [truth_row("a/x_1.jpg", (1, WHOLE)), truth_row("a/b/x_2.jpg"), truth_row("y.jpg")]
-        files.write_truth(tmp_path / "truth.parquet", truth)
-        assert evaluated(tmp_path, "--slice_by", "weather", "--slice_by", "width", "--verdicts") == 0
-        ways = json.loads((tmp_path / "scores/metrics.json").read_text())["insight"]["slices"]["by"]
-        assert [(one["name"], one["frames"], one["fn"]) for one in ways[0]["slices"]] == [
-            ("(none)", 1, 0),
-            ("rain", 1, 0),
-            ("sun", 1, 1),
-        ]
-        assert [(one["name"], one["frames"]) for one in ways[1]["slices"]] == [("200", 3)]
