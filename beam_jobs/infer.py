@@ -88,6 +88,13 @@ def _parser() -> argparse.ArgumentParser:
         "--max_detections", type=options.positive_int, metavar="N", help="keep at most the N best of an image"
     )
     group.add_argument(
+        "--keep",
+        type=_shapes,
+        default=(),
+        metavar="masks,keypoints",
+        help="what to keep beside boxes, for models that give it: masks, keypoints or both (docs/detections-format.md)",
+    )
+    group.add_argument(
         "--batch_size",
         type=options.positive_int,
         metavar="N",
@@ -99,13 +106,22 @@ def _parser() -> argparse.ArgumentParser:
     return made
 
 
+def _shapes(text: str) -> tuple[str, ...]:
+    """An argparse type: what is kept beside boxes, in one order whatever the one given."""
+    words = [word.strip() for word in text.split(",")]
+    if unknown := [word for word in words if word not in ("masks", "keypoints")]:
+        raise argparse.ArgumentTypeError(f"must be masks, keypoints or masks,keypoints, got {unknown[0]!r}")
+    return tuple(shape for shape in ("masks", "keypoints") if shape in words)
+
+
 def _add_tensors(made: argparse.ArgumentParser) -> None:
     group = made.add_argument_group("models whose tensors are not named as the TensorFlow Object Detection API's")
     group.add_argument("--input_tensor", metavar="NAME", help="the input: its key in the signature, or its node")
     group.add_argument(
         "--output_tensors",
         metavar="ROLE=NAME,...",
-        help="the outputs, as in boxes=NAME,scores=NAME,classes=NAME,num=NAME (without num, scores above 0 count)",
+        help="the outputs, as in boxes=NAME,scores=NAME,classes=NAME,num=NAME (without num, scores above 0 count);"
+        " masks, keypoints and keypoint_scores too",
     )
     group.add_argument(
         "--box_format",
@@ -156,6 +172,7 @@ def _job(args: argparse.Namespace) -> Any:
         batch_size=args.batch_size,
         sampling=sampling,
         tensors=tensors,
+        keep=args.keep,
     )
 
 

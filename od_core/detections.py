@@ -20,7 +20,7 @@ class Detections:
         scores: float32 (N,), finite, non-increasing.
         classes: int32 (N,), label-map ids (1-based; 0 is background).
         masks: None, or N masks in COCO's compressed run-length code, as bytes.
-        keypoints: None, or float32 (N, K, 3), rows [y, x, score] in the same units as boxes.
+        keypoints: None, or float32 (N, K, 3), rows [y, x, score] in the same units as boxes; NaN for what is not known.
 
     Raises:
         ValueError: a shape, dtype or order other than the above, or a number that is not finite.

@@ -1,23 +1,23 @@
-"""A Detector from any exported TensorFlow model: what is at a path, what it takes and gives, and opening it.
+"""A Detector from any exported TensorFlow model: what it takes and gives, and opening it.
 
-Nothing here imports TensorFlow: `find_model` and the signature rules answer in milliseconds, and `open_detector`
+Nothing here imports TensorFlow: the signature rules answer in milliseconds, and `open_detector`
 imports the backend (`od_core.tf_session`) when it is called.
 """
 
-import hashlib
+import math
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, NoReturn, Protocol
+from typing import NamedTuple, NoReturn, Protocol
 
 from od_core.closest_name import did_you_mean
 from od_core.detections import Detections
 from od_core.errors import ModelError
 from od_core.images import ImageArray
-from od_core.model_tensors import API_TENSORS, ModelTensors
-
-ModelFormat = Literal["frozen_graph", "saved_model"]
+from od_core.model_files import ModelFiles as ModelFiles
+from od_core.model_files import ModelFormat, listed
+from od_core.model_files import find_model as find_model
+from od_core.model_tensors import API_TENSORS, ROLES, ModelTensors
 
 # The four inputs that the TensorFlow Object Detection API exports. In a frozen graph they are the placeholder's name;
 # a SavedModel's signature calls them `inputs` (TF1) or `input_tensor` (TF2), so there the dtype tells.
@@ -34,118 +34,7 @@ _EXPECTED = (
     f"tf.train.Examples), and the outputs {', '.join(OUTPUTS)}. A detector whose tensors have other names is run with "
     "--input_tensor, --output_tensors and --box_format."
 )
-_RANKS = dict(zip(OUTPUTS, (3, 2, 2, 1), strict=True))
-_SAVED_MODEL = "saved_model.pb"
-_FROZEN_GRAPH = "frozen_inference_graph.pb"
-_EXPORT = "export it as a SavedModel or frozen graph first (exporter_main_v2.py, or export_inference_graph.py for TF1)"
-_INSTEAD = {
-    ".h5": f"is a Keras weights file: {_EXPORT}, or use model.export(folder)",
-    ".keras": f"is a Keras archive: {_EXPORT}, or use model.export(folder)",
-    ".tflite": "is a TensorFlow Lite model, which boxbeam does not run: give the SavedModel it was converted from",
-    ".onnx": "is an ONNX model, which boxbeam does not run: give the TensorFlow SavedModel it was converted from",
-    ".ckpt": f"is a training checkpoint: {_EXPORT}",
-    ".index": f"is part of a training checkpoint: {_EXPORT}",
-    ".meta": f"is part of a training checkpoint: {_EXPORT}",
-    ".pth": "is a PyTorch checkpoint, which boxbeam does not run: export the model as a TensorFlow SavedModel",
-    ".pt": "is a PyTorch model, which boxbeam does not run: export the model as a TensorFlow SavedModel",
-    ".pbtxt": "is a text file (a label map or a graph in text form): give the binary .pb or the SavedModel folder",
-    ".config": "is a training configuration: give the exported model",
-    ".gz": "is an archive: unpack it and give the folder",
-    ".tgz": "is an archive: unpack it and give the folder",
-    ".tar": "is an archive: unpack it and give the folder",
-    ".zip": "is an archive: unpack it and give the folder",
-}
-
-
-@dataclass(frozen=True)
-class ModelFiles:
-    """Where a model's bytes are.
-
-    Attributes:
-        path: the frozen graph's .pb file, or the SavedModel's folder.
-        format: frozen_graph or saved_model.
-    """
-
-    path: str
-    format: ModelFormat
-
-    def digest(self) -> str:
-        """SHA-256 in hex over the bytes that make the model, wherever it lies.
-
-        For a frozen graph that of its file (what `sha256sum` prints). For a SavedModel over saved_model.pb and every
-        file below variables/ and assets/, in order of their names: name, length and bytes of each.
-        """
-        digest = hashlib.sha256()
-        if self.format == "frozen_graph":
-            _hash_file(digest, Path(self.path))
-            return digest.hexdigest()
-        folder = Path(self.path)
-        parts = [folder / _SAVED_MODEL, *_files_below(folder / "variables"), *_files_below(folder / "assets")]
-        for name, part in sorted((part.relative_to(folder).as_posix(), part) for part in parts):
-            digest.update(f"{name}\0{part.stat().st_size}\0".encode())
-            _hash_file(digest, part)
-        return digest.hexdigest()
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file())
-
-
-def _hash_file(digest: Any, path: Path) -> None:
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-
-
-def find_model(path: str | os.PathLike[str]) -> ModelFiles:
-    """The model at `path`: a .pb file, a SavedModel folder, its saved_model.pb, or the folder an export wrote.
-
-    In an export folder saved_model/ is preferred to frozen_inference_graph.pb: it is the same graph with a signature.
-
-    Raises:
-        ModelError: there is nothing, or no exported TensorFlow model; says what was found and what to export.
-    """
-    name = os.fspath(path)
-    place = Path(name)
-    if "://" in name:
-        raise ModelError(
-            f"{name} is not on a local disk; models are read from there: copy it first and give its folder"
-        )
-    if name and place.is_dir():
-        return _find_in_folder(place)
-    if not name or not place.exists():
-        raise ModelError(
-            f"no model at {name!r}: expected a SavedModel folder, an export folder or a frozen graph (.pb)"
-        )
-    if place.name == _SAVED_MODEL:
-        return ModelFiles(str(place.parent), "saved_model")
-    if place.suffix.lower() == ".pb" and place.is_file():
-        return ModelFiles(name, "frozen_graph")
-    suffix = ".ckpt" if ".data-" in place.name or ".ckpt-" in place.name else place.suffix.lower()
-    raise ModelError(
-        f"{name} {_INSTEAD.get(suffix, 'is not a model that boxbeam can open')}. "
-        "It opens SavedModel folders and frozen graphs (.pb)."
-    )
-
-
-def _find_in_folder(folder: Path) -> ModelFiles:
-    for candidate in (folder, folder / "saved_model"):
-        if (candidate / _SAVED_MODEL).is_file():
-            return ModelFiles(str(candidate), "saved_model")
-    if (folder / _FROZEN_GRAPH).is_file():
-        return ModelFiles(str(folder / _FROZEN_GRAPH), "frozen_graph")
-    found = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
-    advice = "Export the model first, or give the path of its SavedModel folder or .pb file."
-    if nested := sorted(str(inner.parent) for inner in folder.glob(f"*/{_SAVED_MODEL}")):
-        advice = f"Did you mean {_listed(nested)}?"
-    elif graphs := sorted(str(graph) for graph in folder.glob("*.pb")):
-        advice = f"If this is a frozen graph, give the file itself: {_listed(graphs)}."
-    elif any(".ckpt" in name or name.startswith(("ckpt-", "checkpoint")) for name in found):
-        advice = f"This looks like a training folder: {_EXPORT}."
-    raise ModelError(
-        f"no model in {folder}: expected {_SAVED_MODEL}, saved_model/{_SAVED_MODEL} or {_FROZEN_GRAPH}, "
-        f"found {_listed(found)}. {advice}"
-    )
+_RANKS = dict(zip(ROLES.values(), (3, 2, 2, 1, 4, 4, 3), strict=True))
 
 
 class TensorSpec(NamedTuple):
@@ -192,6 +81,7 @@ def find_signature(
     outputs: Sequence[TensorSpec],
     operations: Collection[str],
     tensors: ModelTensors = API_TENSORS,
+    keep: Collection[str] = (),
 ) -> Signature:
     """The signature of a detector, from all that a graph declares.
 
@@ -203,15 +93,17 @@ def find_signature(
             what `tensors` names.
         operations: the kinds of operation in the graph and its functions, which tell one string input from the other.
         tensors: the names, where they are not the API's.
+        keep: which of `model_tensors.SHAPES` it must give.
 
     Raises:
-        ModelError: it is not a detector; lists the inputs and outputs found and what was expected.
+        ModelError: it is not a detector, or gives not what is to be kept; lists the inputs and outputs found and what
+            was expected.
     """
 
     def refuse(reason: str) -> NoReturn:
         raise ModelError(
-            f"{path} is not a detector that boxbeam can run: {reason}. Inputs found: {_listed(inputs)}. "
-            f"Outputs found: {_listed(outputs)}. {_EXPECTED}"
+            f"{path} is not a detector that boxbeam can run: {reason}. Inputs found: {listed(inputs)}. "
+            f"Outputs found: {listed(outputs)}. {_EXPECTED}"
         )
 
     source, kind = _find_input(model_format, inputs, operations, tensors, refuse)
@@ -230,7 +122,11 @@ def find_signature(
         given = {spec.name: spec for spec in outputs if spec.name in OUTPUTS or "detection_" in spec.name}
         if missing := [name for name in OUTPUTS if name not in given]:
             refuse(f"it has no output {', '.join(missing)}")
-    for name in OUTPUTS:
+    for role in keep:
+        if (name := ROLES[role]) not in given:
+            named = f", named as {role}=NAME in --output_tensors" if tensors.outputs else ""
+            refuse(f"it has no output {name}{named}, which is to be kept (--keep {role})")
+    for name in (*OUTPUTS, *(ROLES[role] for role in keep)):
         if name not in given:
             continue
         if given[name].dtype != "float32" and not (name in OUTPUTS[2:] and given[name].dtype.startswith("int")):
@@ -287,11 +183,6 @@ def _input_kind(source: TensorSpec, operations: Collection[str]) -> str | None:
     return None if _DECODE_OPS.isdisjoint(operations) else "encoded_image_string_tensor"
 
 
-def _listed(things: Sequence[object], limit: int = 12) -> str:
-    shown = ", ".join(str(thing) for thing in things[:limit])
-    return shown + f" and {len(things) - limit} more" * (len(things) > limit) if things else "nothing"
-
-
 class Detector(Protocol):
     """An open model. Every method may be called from many threads at once."""
 
@@ -299,11 +190,13 @@ class Detector(Protocol):
     def signature(self) -> Signature:
         """How the model is fed and read."""
 
-    def detect(self, images: ImageArray) -> list[Detections]:
+    def detect(self, images: ImageArray, *, min_score: float = -math.inf, limit: int | None = None) -> list[Detections]:
         """What the model finds in each image.
 
         Args:
             images: uint8 (B, H, W, 3), RGB, upright; any B: it is cut to the model's `batch_limit` here.
+            min_score: detections with a lower score are left out, before work goes into their masks.
+            limit: the best so many of an image are kept; None keeps all.
 
         Returns:
             One Detections per image, cut at the model's own num_detections.
@@ -328,7 +221,11 @@ class Detector(Protocol):
 
 
 def open_detector(
-    path: str | os.PathLike[str], *, tensors: ModelTensors = API_TENSORS, gpu_memory_growth: bool = True
+    path: str | os.PathLike[str],
+    *,
+    tensors: ModelTensors = API_TENSORS,
+    keep: Collection[str] = (),
+    gpu_memory_growth: bool = True,
 ) -> Detector:
     """Open the model at `path` (see `find_model`) in one TensorFlow Session.
 
@@ -338,6 +235,7 @@ def open_detector(
     Args:
         path: the model.
         tensors: its tensors' names and the meaning of its numbers, where they are not the API's.
+        keep: what its Detections hold beside boxes, scores and classes: some of `model_tensors.SHAPES`.
         gpu_memory_growth: take GPU memory as needed, so that several processes can share a GPU; otherwise
             TensorFlow takes nearly all of it at once.
 
@@ -347,4 +245,4 @@ def open_detector(
     files = find_model(path)
     from od_core.tf_session import SessionDetector
 
-    return SessionDetector(files, tensors=tensors, gpu_memory_growth=gpu_memory_growth)
+    return SessionDetector(files, tensors=tensors, keep=keep, gpu_memory_growth=gpu_memory_growth)

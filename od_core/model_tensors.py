@@ -9,14 +9,20 @@ import numpy.typing as npt
 
 from od_core.errors import UsageError
 
-# What an output is for -> how the TensorFlow Object Detection API calls it. `num` may be absent.
+# What an output is for -> how the TensorFlow Object Detection API calls it. All but the first three may be absent.
 ROLES = {
     "boxes": "detection_boxes",
     "scores": "detection_scores",
     "classes": "detection_classes",
     "num": "num_detections",
+    "masks": "detection_masks",
+    "keypoints": "detection_keypoints",
+    "keypoint_scores": "detection_keypoint_scores",
 }
 NEEDED_ROLES = ("boxes", "scores", "classes")
+
+# What can be kept of a detection beside its box, score and class; roles of outputs.
+SHAPES = ("masks", "keypoints")
 
 BOX_FORMATS = ("ymin_xmin_ymax_xmax", "xmin_ymin_xmax_ymax", "cx_cy_w_h")
 PIXELS = "pixels"
@@ -47,7 +53,8 @@ class ModelTensors:
 
     def __post_init__(self) -> None:
         roles = [role for role, _ in self.outputs]
-        known = f"there are boxes, scores, classes and, where the model has it, num; got {', '.join(roles)}"
+        optional = ", ".join(role for role in ROLES if role not in NEEDED_ROLES)
+        known = f"there are boxes, scores, classes and, where the model has them, {optional}; got {', '.join(roles)}"
         if unknown := [role for role in roles if role not in ROLES]:
             raise UsageError(f"--output_tensors: a model has no output for {unknown[0]!r}: {known}")
         if len(set(roles)) < len(roles):
@@ -112,6 +119,14 @@ class ModelTensors:
         elif self.box_format == "xmin_ymin_xmax_ymax":
             rows = rows[:, [1, 0, 3, 2]]
         return rows / (height, width, height, width) if self.in_pixels else rows
+
+    def normalised_points(self, points: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
+        """(N, K, 2) keypoints as the model gives them, as rows [y, x] in units of the image.
+
+        The API gives them as y, x; a model with boxes of another order gives x first, as those do.
+        """
+        rows = points if self.box_format == BOX_FORMATS[0] else points[..., ::-1]
+        return rows / (height, width) if self.in_pixels else rows
 
 
 API_TENSORS = ModelTensors()

@@ -136,7 +136,7 @@ def detections_table(rows: Sequence[FrameRow], labels: Mapping[int, str]) -> pa.
         label=_label_column(classes, labels),
         score=pa.array(scores),
         mask=pa.array([mask for d in found for mask in (d.masks or [None] * len(d))], pa.binary()),
-        keypoints=pa.array([points for d in found for points in _keypoint_lists(d)], pa.list_(KEYPOINT)),
+        keypoints=_keypoint_column(found),
     )
     # A failed row has no detections at all (null); an empty list would say "looked, and found nothing".
     lists = _list_column([None if row.detections is None else len(row.detections) for row in rows], structs)
@@ -186,14 +186,16 @@ def _table(schema: pa.Schema, rows: Sequence[FrameRow], lists: pa.ListArray) -> 
     return pa.table({**columns, schema.names[-1]: lists}, schema)
 
 
-def _list_column(lengths: Sequence[int | None], structs: pa.StructArray) -> pa.ListArray:
+def _list_column(
+    lengths: Sequence[int | None], structs: pa.StructArray, list_type: pa.ListType | None = None
+) -> pa.ListArray:
     """Structs dealt to rows by length, in order; a length of None makes a null."""
     offsets = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum([length or 0 for length in lengths], out=offsets[1:])
     return pa.ListArray.from_arrays(
         pa.array(offsets),
         structs,
-        type=pa.list_(pa.field("element", structs.type, nullable=False)),
+        type=list_type or pa.list_(pa.field("element", structs.type, nullable=False)),
         mask=pa.array([length is None for length in lengths], pa.bool_()),
     )
 
@@ -210,12 +212,15 @@ def _label_column(class_ids: IntArray, labels: Mapping[int, str]) -> pa.Array:
     return names.take(pa.array(inverse.reshape(-1)))
 
 
-def _keypoint_lists(found: Detections) -> list[list[dict[str, float]] | None]:
-    if found.keypoints is None:
-        return [None] * len(found)
-    return [
-        [{"x": float(x), "y": float(y), "score": float(score)} for y, x, score in points] for points in found.keypoints
-    ]
+def _keypoint_column(found: Sequence[Detections]) -> pa.ListArray:
+    """The keypoints of all detections of all rows; NaN, which is what is not known, becomes null."""
+    if all(one.keypoints is None for one in found):
+        return pa.nulls(sum(map(len, found)), pa.list_(KEYPOINT))
+    points = [one.keypoints.reshape(-1, 3) for one in found if one.keypoints is not None]
+    y, x, score = (pa.array(np.ascontiguousarray(column), from_pandas=True) for column in np.concatenate(points).T)
+    structs = pa.StructArray.from_arrays([x, y, score], fields=list(KEYPOINT))
+    lengths = [None if one.keypoints is None else one.keypoints.shape[1] for one in found for _ in range(len(one))]
+    return _list_column(lengths, structs, pa.list_(KEYPOINT))
 
 
 def detections_of(table: pa.Table) -> list[Detections | None]:

@@ -6,10 +6,11 @@ and may be called from many threads. TensorFlow is imported when a detector is o
 
 import contextlib
 import logging
+import math
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from od_core import examples
 from od_core.detections import Detections
 from od_core.errors import DetectError, ImageError, ModelError
 from od_core.images import ImageArray, encode_png
-from od_core.model import INPUT_KINDS, OUTPUTS, ModelFiles, Signature, TensorSpec, find_signature
+from od_core.model import INPUT_KINDS, OUTPUTS, Signature, TensorSpec, find_signature
 from od_core.model_answers import images_text, read_answers
-from od_core.model_tensors import API_TENSORS, ModelTensors
+from od_core.model_files import ModelFiles
+from od_core.model_tensors import API_TENSORS, ROLES, ModelTensors
 from od_core.tensorflow_import import import_tensorflow
 
 _SERVING = "serving_default"
@@ -33,7 +35,12 @@ class SessionDetector:
     """A `Detector` (see there) around one TensorFlow Session."""
 
     def __init__(
-        self, files: ModelFiles, *, tensors: ModelTensors = API_TENSORS, gpu_memory_growth: bool = True
+        self,
+        files: ModelFiles,
+        *,
+        tensors: ModelTensors = API_TENSORS,
+        keep: Collection[str] = (),
+        gpu_memory_growth: bool = True,
     ) -> None:
         tf = import_tensorflow()
         self._tf = tf
@@ -47,9 +54,9 @@ class SessionDetector:
                 self._jpeg_pixels = tf.io.decode_jpeg(self._encoded_jpeg, channels=3)
         tags: list[str] = []
         if files.format == "frozen_graph":
-            self.signature = _import_frozen_graph(tf, graph, files.path, tensors)
+            self.signature = _import_frozen_graph(tf, graph, files.path, tensors, keep)
         else:
-            self.signature, tags = _read_saved_model(tf, files.path, tensors)
+            self.signature, tags = _read_saved_model(tf, files.path, tensors, keep)
         self._session = _open_session(tf, graph, gpu_memory_growth)
         self._closed = False
         try:
@@ -58,33 +65,36 @@ class SessionDetector:
                     _load_saved_model(tf, self._session, files.path, tags)
                 self._input = graph.get_tensor_by_name(self.signature.input_tensor)
                 names = self.signature.output_tensors
-                self._fetches = {n: graph.get_tensor_by_name(names[n]) for n in OUTPUTS if n in names}
+                wanted = [*OUTPUTS, *_shape_outputs(keep)]
+                self._fetches = {n: graph.get_tensor_by_name(names[n]) for n in wanted if n in names}
         except BaseException:
             self.close()
             raise
         graph.finalize()  # from here on a stray operation, which would grow the graph with every call, is an error
 
-    def detect(self, images: ImageArray) -> list[Detections]:
+    def detect(self, images: ImageArray, *, min_score: float = -math.inf, limit: int | None = None) -> list[Detections]:
         """See `Detector.detect`."""
         self._check_open()
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape[1:]:
             raise ValueError(f"images must be uint8 (B, H, W, 3), got {images.dtype} of {images.shape = }")
         size = self.signature.batch_limit or max(len(images), 1)
         return [
-            found for start in range(0, len(images), size) for found in self._detect_batch(images[start : start + size])
+            found
+            for start in range(0, len(images), size)
+            for found in self._detect_batch(images[start : start + size], min_score, limit)
         ]
 
-    def _detect_batch(self, images: ImageArray) -> list[Detections]:
-        count, limit = len(images), self.signature.batch_limit
-        if limit is not None and count < limit:  # a graph fixed to k images takes k and not fewer
-            images = np.concatenate([images, np.repeat(images[-1:], limit - count, axis=0)])
+    def _detect_batch(self, images: ImageArray, min_score: float, limit: int | None) -> list[Detections]:
+        count, fixed = len(images), self.signature.batch_limit
+        if fixed is not None and count < fixed:  # a graph fixed to k images takes k and not fewer
+            images = np.concatenate([images, np.repeat(images[-1:], fixed - count, axis=0)])
         fed, height, width, _ = images.shape
         try:
             outputs = self._session.run(self._fetches, {self._input: self._fed(images)})
         except (self._tf.errors.OpError, ValueError, RuntimeError) as error:
             self._check_open()
             raise DetectError(f"the model failed on {images_text(fed, height, width)}: {_gist(error)}") from error
-        return read_answers(outputs, fed, height, width, self._tensors)[:count]
+        return read_answers(outputs, fed, height, width, self._tensors, min_score=min_score, limit=limit)[:count]
 
     def _fed(self, images: ImageArray) -> Any:
         """The images as the model's input takes them."""
@@ -120,6 +130,12 @@ class SessionDetector:
             raise ValueError("this detector is closed: open another one with open_detector(path)")
 
 
+def _shape_outputs(keep: Collection[str]) -> list[str]:
+    """The outputs that hold what is kept, in the order of the roles; keypoints may come with scores."""
+    roles = [*keep, *(["keypoint_scores"] if "keypoints" in keep else [])]
+    return [output for role, output in ROLES.items() if role in roles]
+
+
 def _open_session(tf: Any, graph: Any, gpu_memory_growth: bool) -> Any:
     """The only place that opens a Session.
 
@@ -137,7 +153,7 @@ def _open_session(tf: Any, graph: Any, gpu_memory_growth: bool) -> Any:
     return tf.compat.v1.Session(graph=graph, config=config)
 
 
-def _import_frozen_graph(tf: Any, graph: Any, path: str, tensors: ModelTensors) -> Signature:
+def _import_frozen_graph(tf: Any, graph: Any, path: str, tensors: ModelTensors, keep: Collection[str]) -> Signature:
     graph_def = _parsed(tf.compat.v1.GraphDef(), path, "a frozen graph")
     if not graph_def.node:
         raise ModelError(f"{path} holds no graph: expected a frozen graph, or give the SavedModel's folder")
@@ -158,6 +174,7 @@ def _import_frozen_graph(tf: Any, graph: Any, path: str, tensors: ModelTensors) 
         [spec for name in dict.fromkeys([*wanted, *named, *ends]) for spec in _node_spec(graph, name)],
         _operations(graph_def),
         tensors,
+        keep,
     )
 
 
@@ -177,7 +194,9 @@ def _operations(graph_def: Any) -> set[str]:
     return {node.op for node in graph_def.node} | in_functions
 
 
-def _read_saved_model(tf: Any, folder: str, tensors: ModelTensors) -> tuple[Signature, list[str]]:
+def _read_saved_model(
+    tf: Any, folder: str, tensors: ModelTensors, keep: Collection[str]
+) -> tuple[Signature, list[str]]:
     """The detector's signature and the tags to load it by, without loading it."""
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -211,6 +230,7 @@ def _read_saved_model(tf: Any, folder: str, tensors: ModelTensors) -> tuple[Sign
         [_signature_spec(tf, *item) for item in sorted(signature.outputs.items())],
         _operations(meta_graph.graph_def),
         tensors,
+        keep,
     )
     return found, list(meta_graph.meta_info_def.tags)
 

@@ -57,6 +57,7 @@ class InferJob:
         batch_size: images per Session.run at most; None leaves it to the worker.
         sampling: which frames of videos are looked at.
         tensors: the model's tensors, where they are not named as the API names them.
+        keep: what is kept beside boxes, scores and classes: some of `model_tensors.SHAPES`, in that order.
     """
 
     model: str
@@ -67,6 +68,7 @@ class InferJob:
     batch_size: int | None = None
     sampling: Sampling = EVERY_FRAME
     tensors: ModelTensors = API_TENSORS
+    keep: tuple[str, ...] = ()
 
     name = "infer"
     table = "detections"
@@ -86,6 +88,7 @@ class InferJob:
             "decoder": JPEG_DECODER,
             **self.sampling.options,
             **self.tensors.options,
+            **({"--keep": ",".join(self.keep)} if self.keep else {}),
         }
 
     @property

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from od_core import storage
-from od_core.detections import Detections
 from od_core.errors import ImageError, InputError, LabelMapError
 from od_core.images import decode_image
 from od_core.model import Detector, open_detector
@@ -54,16 +53,10 @@ class InferWorker:
 
     def __init__(self, job: "InferJob", threads: int):
         self._job = job
-        self._detector: Detector = open_detector(job.model, tensors=job.tensors)
+        self._detector: Detector = open_detector(job.model, tensors=job.tensors, keep=job.keep)
         self._threads = threads
         self._decoders = ThreadPoolExecutor(threads, "boxbeam-decode")
         self._models = ThreadPoolExecutor(threads, "boxbeam-model")
-        self._batcher = Batcher(
-            self._detector.detect,
-            self._models,
-            batch_size=min(job.batch_size or _BATCH_SIZE, self._detector.signature.batch_limit or 1 << 30),
-            threads=threads,
-        )
         self._labelled: set[int] = set()
         self._unlabelled: set[int] = set()
         self._scan: tuple[Identity, PacketScan] | None = None  # of the last video, whose next range may well be next
@@ -80,20 +73,26 @@ class InferWorker:
         # Closed here, whatever happens: an error keeps generators alive through its traceback, and with them a decoder
         # that waits for its consumer in a thread that the next item needs.
         with contextlib.closing(self._frames(item, watch)) as frames:
-            for tag, detections, error in self._batcher.run(frames):
+            for tag, detections, error in self._batcher(item).run(frames):
                 if tag.row is None:
                     found.finish(tag.piece, tag.joint)
                 elif error is not None:
                     found.add(tag, tag.row._replace(error=frame_error(error)))
                 else:
-                    found.add(tag, tag.row._replace(detections=self._kept(detections, tag.row.kind)))
+                    found.add(tag, tag.row._replace(detections=detections))
         found.flush()
         self._refuse_foreign_label_map(found)
 
-    def _kept(self, detections: Detections | None, kind: str) -> Detections | None:
-        if detections is None:
-            return None
-        return detections.best(min_score=self._job.score_limit(kind), limit=self._job.max_detections)
+    def _batcher(self, item: Item) -> Batcher:
+        kind = item.pieces[0].source.kind
+        return Batcher(
+            functools.partial(
+                self._detector.detect, min_score=self._job.score_limit(kind), limit=self._job.max_detections
+            ),
+            self._models,
+            batch_size=min(self._job.batch_size or _BATCH_SIZE, self._detector.signature.batch_limit or 1 << 30),
+            threads=self._threads,
+        )
 
     def close(self) -> None:
         """Close the Session and end the threads."""

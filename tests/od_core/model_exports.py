@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,16 +69,21 @@ def frozen_graph_of(path: Path, build: Callable[[Any], dict[str, Any]]) -> Path:
 
 def tf1_saved_model(folder: Path, input_kind: str = "image_tensor") -> Path:
     """As export_inference_graph.py writes it: key `inputs`, weights inside; no variables/, as git leaves it."""
+    return tf1_saved_model_of(folder, build_blocks_graph(input_kind), input_kind)
+
+
+def tf1_saved_model_of(folder: Path, graph_def: Any, source: str, outputs: Sequence[str] = OUTPUTS) -> Path:
+    """A TF1 SavedModel of a frozen graph: its input `source` and these outputs."""
     import tensorflow as tf
 
     v1 = tf.compat.v1
     graph = tf.Graph()
     with graph.as_default(), _quiet(), v1.Session(graph=graph) as session:
-        tf.graph_util.import_graph_def(build_blocks_graph(input_kind), name="")
-        tensors = {name: graph.get_tensor_by_name(f"{name}:0") for name in (input_kind, *OUTPUTS)}
+        tf.graph_util.import_graph_def(graph_def, name="")
+        tensors = {name: graph.get_tensor_by_name(f"{name}:0") for name in (source, *outputs)}
         infos = {name: v1.saved_model.build_tensor_info(tensor) for name, tensor in tensors.items()}
         signature = v1.saved_model.build_signature_def(
-            {"inputs": infos.pop(input_kind)}, infos, "tensorflow/serving/predict"
+            {"inputs": infos.pop(source)}, infos, "tensorflow/serving/predict"
         )
         builder = v1.saved_model.Builder(str(folder))
         builder.add_meta_graph_and_variables(session, ["serve"], {"serving_default": signature})
