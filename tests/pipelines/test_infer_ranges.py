@@ -305,7 +305,7 @@ def test_an_error_in_the_model_that_nobody_foresaw_leaves_no_decoder_waiting(
     write_h264(tmp_path / "in/bad.mkv", noisy(60, width=64), GROUPS_OF_10)
     real = MeanDetector.detect
 
-    def detect(self: MeanDetector, images: np.ndarray) -> list[Detections]:
+    def detect(self: MeanDetector, images: np.ndarray, **_: object) -> list[Detections]:
         if images.shape[2] == 64:
             raise ArithmeticError("no such luck")
         return real(self, images)
