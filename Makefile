@@ -35,8 +35,8 @@ fetch-cluster: $(VENV)/ready  ## fetch and build what test-cluster runs, ahead o
 test-cluster: $(VENV)/ready  ## run the whole chain on a real Flink, and infer on a real S3 server (needs Java, Maven, Go)
 	@$(BIN)/python -m pytest -m cluster tests/cluster
 
-test-readers: $(VENV)/ready  ## let tf-models-official read our records (fetches 5 MB from PyPI)
-	@$(BIN)/python -m pytest tests/readers
+test-readers: $(VENV)/ready  ## let other tools read our records and exports: supervision, datumaro, TensorFlow ... (1 GB once)
+	@timeout --kill-after=10 170 $(BIN)/python -m pytest tests/readers
 
 check: $(VENV)/ready  ## ruff and mypy
 	@$(BIN)/ruff format --check .

@@ -17,7 +17,8 @@ what you get:
   csv           one file, a line for every box, in pixels: filename, width, height, class, xmin, ymin, xmax, ymax,
                 score, and more
   megadetector  one JSON file in MegaDetector's format 1.6, as Timelapse and AddaxAI read it
-  tf_example    one TFRecord file: image/detection/* as the TensorFlow Object Detection API keeps detections
+  tf_example    one TFRecord file: image/detection/* as the TensorFlow Object Detection API keeps detections; with
+                --ground_truth image/object/* too, as its offline evaluation wants them
 
   The same detections give the same bytes. A frame of a video is called clip.mp4/000000012.jpg, after its number, as if
   the video were a folder of pictures. Images in which nothing was found are there where the format has images; what
@@ -48,9 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Export; returns the exit status."""
     made = _parser()
     args, beam_options = options.parse(made, argv)
-    if args.ground_truth is not None and args.format != "coco":
+    if args.ground_truth is not None and args.format not in ("coco", "tf_example"):
         made.error(
-            f"--ground_truth gives results the ids of a COCO file: it goes with --format coco, not {args.format}"
+            "--ground_truth gives results the ids of a COCO file, and tf_example its objects: it goes with"
+            f" --format coco or tf_example, not {args.format}"
         )
     if args.scores and args.format != "yolo":
         made.error(f"--scores is for --format yolo: {args.format} has no use for it")
@@ -97,8 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--ground_truth",
         type=options.path,
-        metavar="F",
-        help="coco: a COCO JSON file; what is written are results with its ids of images and categories",
+        metavar="PATH",
+        help="coco: a COCO JSON file; what is written are results with its ids of images and categories. tf_example:"
+        " whatever boxbeam evaluate takes; its objects go beside the detections",
     )
     group.add_argument(
         "--scores",

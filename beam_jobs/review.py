@@ -33,7 +33,8 @@ from typing import TYPE_CHECKING
 from beam_jobs import options
 
 if TYPE_CHECKING:
-    from pipelines.review.pages import ReviewAsk, Reviewed, Row
+    from od_core.detected_frames import DetectedFrame
+    from pipelines.review.pages import ReviewAsk, Reviewed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,9 +127,9 @@ def _review(ask: "ReviewAsk") -> "Reviewed":
 
     from pipelines.review.pages import review
 
-    def bar(rows: Iterable["Row"], total: int) -> Iterator["Row"]:
+    def bar(frames: Iterable["DetectedFrame"], total: int) -> Iterator["DetectedFrame"]:
         hidden = not sys.stderr.isatty()
-        return iter(tqdm(rows, "review", total, unit=" frames", unit_scale=True, leave=False, disable=hidden))
+        return iter(tqdm(frames, "review", total, unit=" frames", unit_scale=True, leave=False, disable=hidden))
 
     return review(ask, bar)
 

@@ -6,19 +6,17 @@ worker for it, all formats but two are one file, and a million images take a min
 
 import contextlib
 import dataclasses
-import os
 import pathlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from od_core import storage
 from od_core.annotations.annotated import AnnotatedImage
 from od_core.annotations.coco import read_coco
 from od_core.closest_name import did_you_mean
-from od_core.detected_frames import DetectedFrame, frame_name, frames_of, only, read_tables
+from od_core.detected_frames import DetectedFrame, frame_name, only
 from od_core.errors import OutputError, UsageError
 from od_core.exports.coco import CocoDatasetExporter, CocoIds, CocoResultsExporter
 from od_core.exports.csv import CsvExporter
@@ -29,16 +27,22 @@ from od_core.exports.voc import VocExporter
 from od_core.exports.yolo import YoloExporter
 from od_core.folder_commit import check_folder, commit_folder
 from od_core.joining import match_keys
-from pipelines.evaluate.detections import DetectionsSet, find_detections, leaves, opened
+from pipelines.detections_pass import (
+    ROWS_AT_ONCE,
+    Watch,
+    classes_of,
+    frames_in,
+    is_within,
+    joined_truth,
+    row_count,
+    truth_of,
+)
+from pipelines.evaluate.detections import DetectionsSet, find_detections, opened
+from pipelines.render.truth import TruthRows
 
 FORMATS = ("coco", "voc", "yolo", "csv", "megadetector", "tf_example")
 FOLDERS = frozenset({"voc", "yolo"})
 MADE_BY = "export/1"
-
-_ROWS_AT_ONCE = 1 << 16
-
-Watch = Callable[[Iterable[DetectedFrame], int], Iterable[DetectedFrame]]
-"""Looks on as frames pass by, of which there are so many."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +55,8 @@ class ExportAsk:
         format: one of `FORMATS`.
         min_score: detections below are left out.
         classes: names of the classes to export; empty: all.
-        ground_truth: for coco: a COCO file whose ids the results are to have.
+        ground_truth: for coco: a COCO file whose ids the results are to have; for tf_example: what
+            `open_all_ground_truth` takes, which goes beside the detections; None: none.
         with_scores: for yolo: a sixth number in every line.
     """
 
@@ -84,14 +89,18 @@ def export(ask: ExportAsk, watch: Watch = lambda frames, total: frames) -> Expor
     _check_output(ask, detections)
     classes = classes_of(detections)
     _check_classes(ask.classes, classes)
-    ids = _coco_ids(ask.ground_truth, detections) if ask.ground_truth else None
+    ids = _coco_ids(ask.ground_truth, detections) if ask.ground_truth and ask.format == "coco" else None
     wanted = {class_id: name for class_id, name in classes.items() if not ask.classes or name in ask.classes}
-    frames = (frame for table in read_tables(detections.files) for frame in frames_of(table))
-    chosen = only(frames, min_score=ask.min_score, labels=frozenset(ask.classes) if ask.classes else None)
-    with _committed(ask) as path:
-        exporter = _exporter(ask, path, wanted, ids, detections)
+    truth_paths = (ask.ground_truth,) if ask.ground_truth and ask.format == "tf_example" else ()
+    with joined_truth(truth_paths, detections, classes) as truth, _committed(ask) as path:
+        exporter = _exporter(ask, path, wanted, ids, detections, truth)
         with contextlib.closing(exporter):
-            return _write_all(exporter, watch(chosen, row_count(detections)))
+            chosen = only(
+                watch(frames_in(detections, truth), row_count(detections)),
+                min_score=ask.min_score,
+                labels=frozenset(ask.classes) if ask.classes else None,
+            )
+            return _write_all(exporter, chosen)
 
 
 def _write_all(exporter: Exporter, frames: Iterable[DetectedFrame]) -> Exported:
@@ -108,7 +117,12 @@ def _write_all(exporter: Exporter, frames: Iterable[DetectedFrame]) -> Exported:
 
 
 def _exporter(
-    ask: ExportAsk, path: pathlib.Path, classes: Classes, ids: CocoIds | None, detections: DetectionsSet
+    ask: ExportAsk,
+    path: pathlib.Path,
+    classes: Classes,
+    ids: CocoIds | None,
+    detections: DetectionsSet,
+    truth: TruthRows | None,
 ) -> Exporter:
     model = f"model of SHA-256 {detections.provenance.get('model_sha256', 'not known')}"
     makers: Mapping[str, Callable[[], Exporter]] = {
@@ -117,7 +131,7 @@ def _exporter(
         "yolo": lambda: YoloExporter(path, classes, with_scores=ask.with_scores),
         "csv": lambda: CsvExporter(path),
         "megadetector": lambda: MegaDetectorExporter(path, classes, model),
-        "tf_example": lambda: TfExampleExporter(path),
+        "tf_example": lambda: TfExampleExporter(path, lambda frame: truth_of(frame, truth)),
     }
     return makers[ask.format]()
 
@@ -144,35 +158,6 @@ def _check_output(ask: ExportAsk, detections: DetectionsSet) -> None:
     elif storage.is_folder(ask.output):
         example = storage.join(ask.output, f"detections.{'tfrecord' if ask.format == 'tf_example' else 'json'}")
         raise OutputError(f"{ask.output}: is a folder, and {ask.format} is one file: name it, such as {example}")
-
-
-def is_within(output: str, path: str) -> bool:
-    """Whether an output is or lies in what is at another path, links followed."""
-    real = [p.rstrip("/") if storage.is_remote(p) else os.path.realpath(storage.local_path(p)) for p in (output, path)]
-    return f"{real[0]}/".startswith(f"{real[1]}/")
-
-
-def row_count(detections: DetectionsSet) -> int:
-    """How many rows the dataset has."""
-    total = 0
-    for path in detections.files:
-        with opened(path) as file:
-            total += file.metadata.num_rows
-    return total
-
-
-def classes_of(detections: DetectionsSet) -> dict[int, str]:
-    """The classes of the label map, and those that only occur, as `DetectedFrame.labels` names them; by id."""
-    labels = {int(class_id): str(name) for class_id, name in detections.provenance.get("labels", {}).items()}
-    for path in detections.files:
-        with opened(path) as file:
-            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=leaves(file, ("class_id", "label"))):
-                structs = batch.column(0).flatten()
-                for row in (
-                    pa.Table.from_struct_array(structs).group_by(["class_id", "label"]).aggregate([]).to_pylist()
-                ):
-                    labels.setdefault(row["class_id"], row["label"] or f"class {row['class_id']}")
-    return dict(sorted(labels.items()))
 
 
 def _check_classes(wanted: Collection[str], classes: Classes) -> None:
@@ -204,7 +189,7 @@ def _names(detections: DetectionsSet) -> set[str]:
     for path in detections.files:
         with opened(path) as file:
             columns = ["key", "kind", "frame_index", "status"]
-            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns):
                 done = batch.filter(pc.equal(batch.column("status"), "done"))
                 rows = zip(*(done.column(name).to_pylist() for name in columns[:3]), strict=True)
                 found.update(frame_name(*row) for row in rows)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
+
 from od_core import boxes
 from od_core.detected_frames import DetectedFrame
 from od_core.detections import Detections
@@ -29,8 +31,11 @@ class Exporter(Protocol):
 
 
 def number(x: float) -> str:
-    """A number in nine significant digits: those that bring a float32 back exactly."""
-    return f"{x:.9g}"
+    """A number in nine significant digits, those that bring a float32 back exactly; never as "1e-05", which some
+    readers take for no number.
+    """
+    text = f"{x:.9g}"
+    return text if "e" not in text else np.format_float_positional(float(text), trim="-")
 
 
 def size_of(frame: DetectedFrame) -> tuple[int, int]:

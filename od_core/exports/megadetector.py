@@ -70,7 +70,11 @@ class MegaDetectorExporter:
         if video is None:
             return
         if not video.frames:
-            self._file.write(f', "failure": {_json(video.failures[0])}, "detections": null}}')
+            # The format wants both of every video.
+            self._file.write(
+                f', "failure": {_json(video.failures[0])}, "detections": null, "frames_processed": [],'
+                f' "frame_rate": {number(_NO_RATE)}}}'
+            )
             return
         rate = video.rate()
         self._without_rate += rate is None

@@ -10,14 +10,12 @@ import itertools
 import json
 import pathlib
 import posixpath
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import NamedTuple
 
 from od_core import storage
-from od_core.annotations.joined_truth import open_all_ground_truth
-from od_core.detected_frames import DetectedFrame, frames_of, only, read_tables
+from od_core.detected_frames import DetectedFrame, only
 from od_core.drawing.palette import colour_of
 from od_core.errors import OutputError, UsageError
 from od_core.folder_commit import check_folder, commit_folder
@@ -36,10 +34,9 @@ from od_core.review.items import (
 )
 from od_core.review.tallies import BINS, FailureTally, ScoreTally
 from od_core.review.timeline import Timeline
-from pipelines.evaluate.detections import DetectionsSet, find_detections, opened
-from pipelines.export import classes_of, is_within, row_count
+from pipelines.detections_pass import Watch, classes_of, frames_in, is_within, joined_truth, row_count, truth_of
+from pipelines.evaluate.detections import find_detections
 from pipelines.ordered import ordered_map
-from pipelines.render.truth import TruthOfDetections, TruthRows
 from pipelines.review.media import RecordShower, Shown, relative_url, show_image, show_video
 
 MADE_BY = "review/1"
@@ -49,8 +46,6 @@ _PAGES = importlib.resources.files("od_core.review") / "pages"
 _USUAL_RATE = 25
 
 Row = tuple[DetectedFrame, GroundTruth | None]
-Watch = Callable[[Iterable[Row], int], Iterable[Row]]
-"""Looks on as rows pass by, of which there are so many."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +82,7 @@ class Reviewed(NamedTuple):
     not_shown: int
 
 
-def review(ask: ReviewAsk, watch: Watch = lambda rows, total: rows) -> Reviewed:
+def review(ask: ReviewAsk, watch: Watch = lambda frames, total: frames) -> Reviewed:
     """Write the pages, all or nothing; those made before are replaced.
 
     Raises:
@@ -102,18 +97,18 @@ def review(ask: ReviewAsk, watch: Watch = lambda rows, total: rows) -> Reviewed:
         raise UsageError(f"{ask.originals}: no such folder; --originals is where infer's --input lies now")
     metrics = _metrics(ask.evaluation) if ask.evaluation else []
     classes = classes_of(detections)
-    with tempfile.TemporaryDirectory(prefix="boxbeam-") as scratch, ThreadPoolExecutor(ask.workers) as threads:
-        truth = _truth(ask, detections, classes, scratch) if ask.ground_truth else None
-        with (
-            contextlib.closing(truth or contextlib.ExitStack()),
-            commit_folder(ask.output, MADE_BY, {"min_score": ask.min_score}) as folder,
-            contextlib.closing(RecordShower()) as records,
-        ):
-            for page in _PAGES.iterdir():
-                (folder / page.name).write_bytes(page.read_bytes())
-            pages = _Pages(ask, folder, threads, records)
-            pages.add_all(watch(_rows(ask, detections, truth), row_count(detections)))
-            return pages.finish(classes, metrics, has_truth=truth is not None)
+    with (
+        joined_truth(ask.ground_truth, detections, classes) as truth,
+        ThreadPoolExecutor(ask.workers) as threads,
+        commit_folder(ask.output, MADE_BY, {"min_score": ask.min_score}) as folder,
+        contextlib.closing(RecordShower()) as records,
+    ):
+        for page in _PAGES.iterdir():
+            (folder / page.name).write_bytes(page.read_bytes())
+        pages = _Pages(ask, folder, threads, records)
+        frames = only(watch(frames_in(detections, truth), row_count(detections)), min_score=ask.min_score)
+        pages.add_all((frame, truth_of(frame, truth)) for frame in frames)
+        return pages.finish(classes, metrics, has_truth=truth is not None)
 
 
 def _metrics(folder: str) -> list[list[object]]:
@@ -128,26 +123,6 @@ def _metrics(folder: str) -> list[list[object]]:
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path}: not what boxbeam evaluate writes ({error!r})") from error
-
-
-def _truth(ask: ReviewAsk, detections: DetectionsSet, classes: Mapping[int, str], scratch: str) -> TruthRows:
-    keys: set[str] = set()
-    for path in detections.files:
-        with opened(path) as file:
-            for batch in file.iter_batches(1 << 16, columns=["key"]):
-                keys.update(batch.column(0).unique().to_pylist())
-    TruthOfDetections(open_all_ground_truth(ask.ground_truth), classes, keys).write(scratch)
-    return TruthRows(scratch)
-
-
-def _rows(ask: ReviewAsk, detections: DetectionsSet, truth: TruthRows | None) -> Iterator[Row]:
-    for table in read_tables(detections.files):
-        frames = only(frames_of(table), min_score=ask.min_score)
-        if truth is None:
-            yield from ((frame, None) for frame in frames)
-            continue
-        truth.load(sorted(set(table.column("key").to_pylist())))
-        yield from ((frame, truth.at(frame.key, frame.frame_index or 0)) for frame in frames)
 
 
 class _Pages:

@@ -233,7 +233,8 @@ def test_megadetector_says_what_failed_and_puts_a_video_together(found: pathlib.
     assert list(by_file) == ["a/one.jpg", "a/one.png", "b/empty.jpg", "b/gone.jpg", "clip.mp4", "lost.mp4"]
     assert by_file["b/empty.jpg"] == {"detections": []}
     assert by_file["b/gone.jpg"] == {"failure": "it is a text file", "detections": None}
-    assert by_file["lost.mp4"] == {"failure": "it is a text file", "detections": None}
+    failed = {"failure": "it is a text file", "detections": None}
+    assert by_file["lost.mp4"] == {**failed, "frames_processed": [], "frame_rate": 1}
     box = {"category": "1", "conf": 0.5, "frame_number": 8}
     clip = by_file["clip.mp4"]
     assert clip["detections"][0].pop("bbox") == pytest.approx([0.2, 0.1, 0.5, 0.2])

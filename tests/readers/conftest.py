@@ -1,9 +1,6 @@
-"""Records of all that an annotation can say, and where the readers of other projects are fetched to."""
+"""Records of all that an annotation can say, and the readers of other projects."""
 
 import pathlib
-import subprocess
-import sys
-import tempfile
 
 import pytest
 
@@ -13,9 +10,7 @@ from pipelines.observer import Silent
 from pipelines.work import Engine, run
 from tests.pipelines.made_annotations import picture, write_coco, write_files
 from tests.pipelines.toy_job import toy_work
-
-CACHE = pathlib.Path(__file__).resolve().parents[2] / ".cache" / "readers"
-MODEL_GARDEN = ("tf-models-official==2.20.0", "tf-keras==2.21.0")
+from tests.readers.environment import Readers, fetch
 
 
 @pytest.fixture(scope="session")
@@ -43,17 +38,6 @@ def record_folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
-def model_garden() -> pathlib.Path:
-    """A folder with tf-models-official, fetched by pip the first time (5 MB), without what it asks for beside it: its
-    decoder needs TensorFlow and tf-keras alone.
-    """
-    target = CACHE / "-".join(MODEL_GARDEN)
-    if not target.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=CACHE, prefix="fetching-") as scratch:
-            unpacked = pathlib.Path(scratch, "unpacked")
-            command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(unpacked)]
-            fetched = subprocess.run([*command, *MODEL_GARDEN], capture_output=True, text=True, timeout=600)
-            assert fetched.returncode == 0, fetched.stderr
-            unpacked.rename(target)
-    return target
+def readers() -> Readers:
+    """supervision, datumaro, tf-models-official, the TF Object Detection API's parser, MegaDetector's validator."""
+    return fetch()

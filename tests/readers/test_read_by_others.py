@@ -2,11 +2,7 @@
 
 import glob
 import hashlib
-import json
-import os
 import pathlib
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -14,8 +10,6 @@ import pytest
 
 from od_core.images import decode_image
 from od_core.record_dataset import RecordDataset, open_records
-
-SCRIPT = pathlib.Path(__file__).with_name("decode_with_model_garden.py")
 
 
 def shards_of(folder: pathlib.Path) -> list[str]:
@@ -96,13 +90,9 @@ def test_tensorflow_reads_the_features_of_the_api(record_folder):
 
 
 @pytest.mark.readers
-def test_the_decoder_of_tf_models_official_sees_the_same(record_folder, model_garden):
+def test_the_decoder_of_tf_models_official_sees_the_same(record_folder, readers):
     records = open_records(str(record_folder))
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    command = [sys.executable, str(SCRIPT), str(model_garden), *shards_of(record_folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
-    assert done.returncode == 0, done.stderr
-    seen = [json.loads(line) for line in done.stdout.splitlines()]
+    seen = readers.run_with_tensorflow("decode_with_model_garden.py", *shards_of(record_folder))
     pixels = [one.pop("pixels_sha256") for one in seen]
     assert seen == expected(records)
     png = next(number for number, record in enumerate(records) if record.image.format == "png")
