@@ -2,7 +2,8 @@
 
     filename,width,height,class,xmin,ymin,xmax,ymax      the common header; names in any case, in any order
 
-Width and height, and everything in `OPTIONAL`, can be absent. Other headers need to be told: a mapping from these
+Width and height, and everything in `OPTIONAL`, can be absent; the confidence may be called score, as boxbeam export
+writes it. Other headers need to be told: a mapping from these
 names to those of the file, such as {"filename": "image", "class": "label"}. Numbers instead, {"filename": "1", ...},
 are the places of the columns, counted from 1, in a file without a header.
 """
@@ -19,6 +20,8 @@ EXTENTS = {"xmax": "box_width", "ymax": "box_height"}
 FLAGS = ("difficult", "is_crowd", "group_of", "truncated", "occluded", "depiction")
 OPTIONAL = ("width", "height", *FLAGS, "area", "confidence", "view", "source_id", "split")
 NAMES = ("filename", "class", *EDGES, *EXTENTS.values(), *OPTIONAL)
+
+_SCORE = "score"
 
 # What other tools call columns: only ever proposed, never taken.
 _OTHER_NAMES = {
@@ -78,6 +81,8 @@ def _by_name(origin: str, header: Sequence[str], given: Mapping[str, str]) -> di
     for meaning in NAMES:
         wanted = given.get(meaning, meaning)
         found = [place for place, name in enumerate(lower) if name == wanted.lower()]
+        if not found and meaning == "confidence" and meaning not in given and lower.count(_SCORE) == 1:
+            found = [lower.index(_SCORE)]
         if len(found) > 1:
             raise UsageError(f"{origin}: two columns are called {wanted!r}; rename one")
         if found:
@@ -124,5 +129,5 @@ def _proposed(missing: Sequence[str], header: Sequence[str]) -> dict[str, str]:
 
 
 def _listed(header: Sequence[str]) -> str:
-    shown = ", ".join(name[:40] for name in header[:12])
+    shown = ", ".join(" ".join(name.split())[:40] for name in header[:12])  # quoted names can have ends of lines
     return f"{shown}{', ...' * (len(header) > 12)}" or "none"

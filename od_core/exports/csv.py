@@ -1,4 +1,4 @@
-"""CSV: a line for every box, the columns that training scripts know first."""
+"""CSV: a line for every box, the columns that training scripts know first; one without a box for an image without."""
 
 import csv
 import pathlib
@@ -24,17 +24,17 @@ class CsvExporter:
 
     def write(self, frame: DetectedFrame, found: Detections) -> None:
         """See Exporter."""
-        if not len(found):
-            return
         height, width = size_of(frame)
         name, moment = frame.name, (frame.key, frame.frame_index, frame.timestamp_us)
+        if not len(found):
+            self._writer.writerow((name, width, height, *[""] * 7, *moment))
         columns = (frame.labels, pixel_boxes(frame, found), found.scores.tolist(), found.classes.tolist())
         for label, (ymin, xmin, ymax, xmax), score, class_id in zip(*columns, strict=True):
             edges = (number(xmin), number(ymin), number(xmax), number(ymax))
             self._writer.writerow((name, width, height, label, *edges, number(score), class_id, *moment))
 
     def failed(self, frame: DetectedFrame) -> None:
-        """A line is a box, and there is none."""
+        """No line: one without a box would say that nothing is in the image."""
 
     def finish(self) -> Sequence[str]:
         """See Exporter."""

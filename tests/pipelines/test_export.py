@@ -5,27 +5,20 @@ import csv
 import io
 import json
 import pathlib
-from collections.abc import Sequence
 from xml.etree import ElementTree
 
-import hypothesis
-import numpy as np
 import pytest
-from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from od_core.annotations.annotated import AnnotatedImage
-from od_core.annotations.coco import read_coco
-from od_core.annotations.ground_truth_set import open_ground_truth
 from od_core.annotations.voc import open_voc
-from od_core.boxes import to_normalised
 from od_core.detections import Detections
 from od_core.errors import OutputError, UsageError
 from od_core.records import read_records
-from od_core.schemas import FrameError, FrameRow, ground_truths_of
+from od_core.schemas import FrameError, FrameRow
 from pipelines.export import ExportAsk, Exported, export
-from tests.pipelines.evaluation_files import LABELS, failed_row, found_row, write_detections
+from tests.pipelines.evaluation_files import failed_row, found_row, write_detections
 
 SLIVER = (0.1, 0.2, 0.3, 0.7)
 INNER = (0.333333, 0.0123456, 0.99, 0.5)
@@ -121,51 +114,6 @@ def test_ground_truth_of_other_images_is_refused(found: pathlib.Path, tmp_path: 
         exported(found, "coco", ground_truth=str(tmp_path / "truth.json"))
 
 
-@pytest.mark.parametrize("format", ["coco", "voc"])
-def test_what_boxbeam_reads_back_is_what_was_there(found: pathlib.Path, format: str) -> None:
-    path, _ = exported(found, format)
-    assert truths_of(path) == {
-        row.key if row.kind == "image" else f"clip.mp4/{row.frame_index:09d}.jpg": (
-            (row.width, row.height),
-            [LABELS[class_id] for class_id in row.detections.classes.tolist()],
-            row.detections.boxes.tolist(),
-        )
-        for row in ROWS
-        if row.detections is not None
-    }
-
-
-def truths_of(path: pathlib.Path) -> dict[str, object]:
-    """What a data set says: by image its size, labels, and boxes to the last bit."""
-    tables = list(open_ground_truth(str(path)).tables())
-    return {
-        key: ((width, height), list(objects.labels or ()), objects.boxes.tolist())
-        for table in tables
-        for key, width, height, objects in zip(
-            *(table.column(name).to_pylist() for name in ("key", "width", "height")),
-            ground_truths_of(table),
-            strict=True,
-        )
-    }
-
-
-edges = st.floats(0.0009765625, 1, width=32)
-
-
-@hypothesis.given(st.lists(st.tuples(edges, edges, edges, edges), max_size=4), st.integers(1, 9000), st.integers(1, 99))
-@hypothesis.settings(max_examples=40)
-def test_coco_boxes_come_back_to_a_millionth(
-    tmp_path_factory: pytest.TempPathFactory, corners: Sequence[tuple[float, ...]], width: int, height: int
-) -> None:
-    boxes = [(min(a, c), min(b, d), max(a, c), max(b, d)) for a, b, c, d in corners]
-    rows = [found_row("x.jpg", *((1, box, 0.5) for box in boxes), size=(width, height))]
-    path, _ = exported(write_detections(tmp_path_factory.mktemp("coco") / "found", rows), "coco")
-    (image,) = read_coco(str(path)).images()
-    assert isinstance(image, AnnotatedImage)
-    back = to_normalised([item.box_px for item in image.objects], height, width)
-    np.testing.assert_allclose(back.astype(np.float32), np.array(boxes, np.float32).reshape(-1, 4), atol=1e-7)
-
-
 def test_voc_files_lie_like_the_images(found: pathlib.Path) -> None:
     """Also where images differ in their ending only; what failed has no file, what is empty has one."""
     folder, done = exported(found, "voc")
@@ -212,12 +160,16 @@ def test_yolo_boxes_end_at_the_border_and_scores_are_for_those_who_ask(tmp_path:
     assert (folder / "labels/x.txt").read_text() == "0 0.75 0.25 0.5 0.5 0.75\n"
 
 
-def test_csv_has_a_line_for_every_box(found: pathlib.Path) -> None:
+def test_csv_has_a_line_for_every_box_and_for_images_without(found: pathlib.Path) -> None:
     path, _ = exported(found, "csv")
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [row["filename"] for row in rows] == [*["a/one.jpg"] * 2, "a/one.png", "clip.mp4/000000008.jpg"]
-    assert {**rows[3]} == {
+    frames = [f"clip.mp4/{number:09d}.jpg" for number in (3, 8)]
+    assert [row["filename"] for row in rows] == [*["a/one.jpg"] * 2, "a/one.png", "b/empty.jpg", *frames]
+    assert {name: text for name, text in rows[3].items() if text} == {
+        **{"filename": "b/empty.jpg", "width": "200", "height": "100", "key": "b/empty.jpg", "frame_index": "0"},
+    }
+    assert {**rows[5]} == {
         **{"filename": "clip.mp4/000000008.jpg", "width": "64", "height": "48", "class": "cat"},
         **{"xmin": "12.8000002", "ymin": "4.80000007", "xmax": "44.7999992", "ymax": "14.4000006"},
         **{"score": "0.5", "class_id": "1", "key": "clip.mp4", "frame_index": "8", "timestamp_us": "1320000"},
