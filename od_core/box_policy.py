@@ -47,19 +47,19 @@ def apply_policy(objects: Iterable[AnnotatedObject], width: int, height: int, po
     remarks: list[Remark] = []
     for item in objects:
         ymin, xmin, ymax, xmax = item.box_px
+        if 0 <= ymin < ymax <= height and 0 <= xmin < xmax <= width:
+            kept.append(item)
+            continue
         what = f"{item.place} ({item.label}): its box, x {xmin:g} to {xmax:g}, y {ymin:g} to {ymax:g},"
         over = max(-ymin, -xmin, ymax - height, xmax - width)
         if ymin >= ymax or xmin >= xmax:
             remark = Remark("empty_boxes_dropped", f"{what} is no wider or no higher than nothing")
         elif ymin >= height or xmin >= width or ymax <= 0 or xmax <= 0:
             remark = Remark("outside_boxes_dropped", f"{what} lies outside the {width} x {height} image")
-        elif over > 0:
+        else:
             remark = Remark(
                 "boxes_clipped", f"{what} reaches {over:g} px over the border of the {width} x {height} image"
             )
-        else:
-            kept.append(item)
-            continue
         if policy == "strict" and (remark.kind != "boxes_clipped" or over > _ROUNDING_PX):
             raise AnnotationError(f"{remark.text}; correct it, or choose --boxes clip or drop")
         if remark.kind == "boxes_clipped" and policy != "drop":

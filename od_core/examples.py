@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory, text_format, unknown_fields
 
 from od_core.errors import RecordError
+from od_core.example_encoder import FeatureValue as FeatureValue
+from od_core.example_encoder import encode_example as encode_example
 from od_core.ground_truth import GroundTruth
 from od_core.label_map import LabelMap
 
@@ -71,11 +72,6 @@ _OBJECT_LISTS = {
     OBJECT_CLASS_TEXT: "bytes_list",
     **dict.fromkeys((OBJECT_CLASS_LABEL, OBJECT_IS_CROWD, OBJECT_DIFFICULT, OBJECT_GROUP_OF), "int64_list"),
 }
-
-Value = bytes | bytearray | memoryview | str | int | float | np.generic
-FeatureValue = Value | Sequence[Value] | npt.NDArray[Any]
-
-_BYTES_LIKE = (bytes, bytearray, memoryview, str)
 
 
 class ImageExample(NamedTuple):
@@ -186,48 +182,6 @@ def parse_ground_truth(serialized: bytes, label_map: LabelMap | None = None) -> 
         )
     except (ValueError, OverflowError) as error:
         raise RecordError(f"the record's annotation makes no sense: {error}") from error
-
-
-def encode_example(features: Mapping[str, FeatureValue]) -> bytes:
-    """A serialized tf.train.Example; equal features give equal bytes, whatever their order in the mapping.
-
-    Args:
-        features: values by feature key. Bytes and str (as UTF-8) make a bytes list, whole numbers and booleans an int64
-            list, other numbers a float list; a sequence or a one-dimensional array of them makes a list of its length.
-            An empty array keeps the kind of its dtype; TensorFlow reads an empty sequence as an absent feature.
-
-    Raises:
-        TypeError: a value of another type, or a sequence of mixed kinds; the message names the key.
-        ValueError: a whole number beyond 64 bits.
-    """
-    example = _Example()
-    for key, value in features.items():
-        feature = example.features.feature[key]
-        values, kind = _kind_of(key, value)
-        if kind:
-            target = getattr(feature, kind)
-            target.SetInParent()
-            target.value.extend(values)
-    return bytes(example.SerializeToString(deterministic=True))
-
-
-def _kind_of(key: str, value: FeatureValue) -> tuple[list[Any], str]:
-    """The values as a list, and the list's field in `Feature`; "" for a sequence that is empty."""
-    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "biuf":
-        return value.tolist(), "float_list" if value.dtype.kind == "f" else "int64_list"
-    values: list[Any] = list(value) if isinstance(value, Sequence) and not isinstance(value, _BYTES_LIKE) else [value]
-    if not values:
-        return [], ""
-    if all(isinstance(item, _BYTES_LIKE) for item in values):
-        return [item.encode() if isinstance(item, str) else bytes(item) for item in values], "bytes_list"
-    if all(isinstance(item, int | np.integer | np.bool_) for item in values):
-        return [int(item) for item in values], "int64_list"
-    if all(isinstance(item, int | float | np.integer | np.floating) for item in values):
-        return [float(item) for item in values], "float_list"
-    raise TypeError(
-        f"{key}: a feature holds bytes, text, whole numbers or floats, all of one kind; got {type(value).__name__} of "
-        f"{sorted({type(item).__name__ for item in values})}"
-    )
 
 
 def _features(serialized: bytes) -> Mapping[str, Any]:

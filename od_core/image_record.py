@@ -155,7 +155,7 @@ def encode_record(
         shapes: masks and keypoints, one of each for every object, or none at all.
         labels: classes of the image as a whole, with their label-map ids.
     """
-    edges = np.asarray(normalised, np.float64).reshape(-1, 4).T
+    edges = np.ascontiguousarray(np.asarray(normalised, np.float32).reshape(-1, 4).T)
     features: dict[str, examples.FeatureValue] = {
         examples.ENCODED: image.encoded,
         examples.FORMAT: image.format,
@@ -166,28 +166,30 @@ def encode_record(
         examples.WIDTH: image.width,
         **dict(zip(examples.OBJECT_BOX, edges, strict=True)),
         examples.OBJECT_CLASS_TEXT: [item.label for item in objects],
-        examples.OBJECT_CLASS_LABEL: np.array(class_ids, np.int64),
-        examples.OBJECT_DIFFICULT: _flags([item.difficult for item in objects]),
-        examples.OBJECT_IS_CROWD: _flags([item.is_crowd for item in objects]),
+        examples.OBJECT_CLASS_LABEL: _integers(class_ids),
+        examples.OBJECT_DIFFICULT: _integers([item.difficult for item in objects]),
+        examples.OBJECT_IS_CROWD: _integers([item.is_crowd for item in objects]),
     }
     if any(item.group_of for item in objects):
-        features[examples.OBJECT_GROUP_OF] = _flags([item.group_of for item in objects])
+        features[examples.OBJECT_GROUP_OF] = _integers([item.group_of for item in objects])
     if objects and all(item.area is not None for item in objects):
         features[examples.OBJECT_AREA] = np.array([item.area for item in objects], np.float64)
     if with_pose:
-        features[examples.OBJECT_TRUNCATED] = _flags([item.truncated for item in objects])
+        features[examples.OBJECT_TRUNCATED] = _integers([item.truncated for item in objects])
         features[examples.OBJECT_VIEW] = [item.view or _VIEW_UNKNOWN for item in objects]
     if labels:
         features[examples.IMAGE_CLASS_TEXT] = [item.label for item, _ in labels]
-        features[examples.IMAGE_CLASS_LABEL] = np.array([class_id for _, class_id in labels], np.int64)
+        features[examples.IMAGE_CLASS_LABEL] = _integers([class_id for _, class_id in labels])
         features[examples.IMAGE_CLASS_CONFIDENCE] = np.array([item.confidence for item, _ in labels], np.float64)
     return examples.encode_example(features | _shape_features(shapes) | _own_features(objects))
 
 
 def _own_features(objects: Sequence[AnnotatedObject]) -> dict[str, examples.FeatureValue]:
     """What a format alone says of its objects, as far as it says it of all of them."""
+    if not any(item.features for item in objects):
+        return {}
     given = [dict(item.features) for item in objects]
-    keys = [key for key in (given[0] if given else ()) if all(key in one for one in given)]
+    keys = [key for key in given[0] if all(key in one for one in given)]
     return {f"image/object/{key}": [one[key] for one in given] for key in keys}
 
 
@@ -207,5 +209,9 @@ def _shape_features(shapes: Shapes) -> dict[str, examples.FeatureValue]:
     return features
 
 
-def _flags(values: Sequence[bool]) -> npt.NDArray[np.int64]:
-    return np.array(values, np.int64)
+def _integers(values: Sequence[int]) -> examples.FeatureValue:
+    """Whole numbers and flags; without any, the feature is still one of whole numbers."""
+    return list(map(int, values)) if values else _NO_INTEGERS
+
+
+_NO_INTEGERS = np.zeros(0, np.int64)

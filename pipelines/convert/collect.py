@@ -169,17 +169,17 @@ def _images(
     """Every annotated image with its file, objects that cannot be used attached to their image or put into `loose`."""
     for one, folder, split in sets:
         waiting: tuple[PlannedImage, FileInfo | None] | None = None
+        lost: list[AnnotationFault] = []  # of the waiting one
         first_missing = ""
         located = missing = 0
         for found in one.images():
             if isinstance(found, AnnotationFault) and found.of_object:
-                if waiting is not None and found.name == waiting[0].annotated.name:
-                    waiting = (_less(waiting[0], found), waiting[1])
-                else:
-                    loose.append(found)
+                is_of_waiting = waiting is not None and found.name == waiting[0].annotated.name
+                (lost if is_of_waiting else loose).append(found)
                 continue
             if waiting is not None:
-                yield waiting
+                yield _less(waiting[0], lost), waiting[1]
+                lost = []
             found = found if split is None else found._replace(split=split)
             if isinstance(found, AnnotationFault):
                 waiting = _faulty(found)
@@ -195,13 +195,15 @@ def _images(
                 f"none of {missing:,} annotated images is there. {first_missing}. Say with --images DIR where they lie"
             )
         if waiting is not None:
-            yield waiting
+            yield _less(waiting[0], lost), waiting[1]
 
 
-def _less(image: PlannedImage, fault: AnnotationFault) -> PlannedImage:
-    """An image that has lost an object."""
-    lost = (*image.lost_objects, f"{fault.place}: {fault.message}")
-    return image._replace(lost_objects=lost, found_objects=image.found_objects + fault.lost_objects)
+def _less(image: PlannedImage, faults: Sequence[AnnotationFault]) -> PlannedImage:
+    """An image that has lost objects."""
+    if not faults:
+        return image
+    lost = tuple(f"{fault.place}: {fault.message}" for fault in faults)
+    return image._replace(lost_objects=lost, found_objects=image.found_objects + sum(f.lost_objects for f in faults))
 
 
 def _located(image: AnnotatedImage, folder: ImageFolder) -> tuple[PlannedImage, FileInfo | None]:

@@ -57,6 +57,7 @@ _PLAN = pa.schema(
     ]
 )
 _HEADER = b"boxbeam.convert_plan"
+_ROWS_AT_A_TIME = 1000
 
 
 class PlannedImage(NamedTuple):
@@ -210,9 +211,11 @@ class ShardPlans:
         self.header = PlanHeader.of_text(self._parquet.schema_arrow.metadata[_HEADER])
         self._groups = {shard.name: index for index, shard in enumerate(self.header.shards)}
 
-    def images(self, shard: str) -> list[PlannedImage]:
-        """The images of a shard, in the order of their records."""
-        return [_planned(row) for row in self._parquet.read_row_group(self._groups[shard]).to_pylist()]
+    def images(self, shard: str) -> Iterator[PlannedImage]:
+        """The images of a shard, in the order of their records; of few at a time there are Python objects."""
+        table = self._parquet.read_row_group(self._groups[shard])
+        for rows in table.to_batches(max_chunksize=_ROWS_AT_A_TIME):
+            yield from _planned(rows)
 
     def found_objects(self) -> pa.Table:
         """Columns `key` and `found_objects`, of all images."""
@@ -224,32 +227,42 @@ class ShardPlans:
         self._file.close()
 
 
-def _planned(row: Mapping[str, Any]) -> PlannedImage:
-    annotated = AnnotatedImage(
-        row["name"],
-        row["source"].decode("utf-8", "surrogateescape"),
-        row["place"],
-        row["source_id"],
-        row["width"],
-        row["height"],
-        tuple(_object(item) for item in row["objects"]),
-        normalised=row["normalised"],
-        labels=tuple(ImageLabel(*label) for label in json.loads(row["labels"])),
-        notes=tuple(AnnotationNote(*note) for note in json.loads(row["notes"])),
-    )
-    return PlannedImage(
-        row["key"],
-        row["uri"].decode("utf-8", "surrogateescape"),
-        row["size"],
-        annotated,
-        row["fault"],
-        row["fault_kind"],
-        tuple(row["lost_objects"]),
-        row["found_objects"],
-    )
+def _planned(rows: pa.RecordBatch) -> Iterator[PlannedImage]:
+    """The reverse of `plan_table`; column by column, which is several times faster than row by row."""
+    columns = {name: rows.column(name).to_pylist() for name in rows.schema.names if name != "objects"}
+    lists = rows.column("objects")
+    objects = _objects(lists.flatten())
+    stop = 0
+    for index, count in enumerate(lists.value_lengths().to_pylist()):
+        start, stop = stop, stop + count
+        row = {name: column[index] for name, column in columns.items()}
+        annotated = AnnotatedImage(
+            row["name"],
+            row["source"].decode("utf-8", "surrogateescape"),
+            row["place"],
+            row["source_id"],
+            row["width"],
+            row["height"],
+            tuple(objects[start:stop]),
+            normalised=row["normalised"],
+            labels=tuple(ImageLabel(*label) for label in _json_list(row["labels"])),
+            notes=tuple(AnnotationNote(*note) for note in _json_list(row["notes"])),
+        )
+        uri = row["uri"].decode("utf-8", "surrogateescape")
+        reasons = (row["fault"], row["fault_kind"], tuple(row["lost_objects"]))
+        yield PlannedImage(row["key"], uri, row["size"], annotated, *reasons, row["found_objects"])
 
 
-def _object(item: Mapping[str, Any]) -> AnnotatedObject:
-    excerpt = Excerpt(**item["excerpt"]) if item["excerpt"] else None
-    features = tuple((key, value) for key, value in json.loads(item["features"] or "[]"))
-    return AnnotatedObject(**{**item, "box_px": tuple(item["box_px"]), "excerpt": excerpt, "features": features})
+def _objects(structs: pa.StructArray) -> list[AnnotatedObject]:
+    fields = dict(zip((field.name for field in _OBJECT), structs.flatten(), strict=True))
+    boxes = fields.pop("box_px").flatten().to_numpy().reshape(-1, 4).tolist()
+    columns = {name: column.to_pylist() for name, column in fields.items()}
+    columns["box_px"] = list(map(tuple, boxes))
+    columns["excerpt"] = [one and Excerpt(**one) for one in columns["excerpt"]]
+    columns["features"] = [tuple((key, value) for key, value in _json_list(one)) for one in columns["features"]]
+    return list(map(AnnotatedObject, *(columns[name] for name in AnnotatedObject._fields)))
+
+
+def _json_list(text: str | None) -> list[Any]:
+    found: list[Any] = [] if text is None or text == "[]" else json.loads(text)
+    return found

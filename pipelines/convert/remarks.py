@@ -10,6 +10,7 @@ IMAGE_NOT_READABLE = "images_not_readable"
 IMAGE_DAMAGED = "images_damaged"
 IMAGE_OF_ANOTHER_SIZE = "images_of_another_size"
 IMAGE_WITH_REFUSED_BOXES = "images_with_refused_boxes"
+IMAGE_WITH_TOO_LARGE_MASKS = "images_with_too_large_masks"
 IMAGE_GIVEN_UP = "images_given_up"
 
 OBJECT_NOT_USABLE = "objects_not_usable"
@@ -45,6 +46,7 @@ REASONS = {
     IMAGE_DAMAGED: Reason("images", "rejected", "damaged, too large, or no image at all"),
     IMAGE_OF_ANOTHER_SIZE: Reason("images", "rejected", "of another shape than the annotation says"),
     IMAGE_WITH_REFUSED_BOXES: Reason("images", "rejected", "a box that --boxes strict refuses"),
+    IMAGE_WITH_TOO_LARGE_MASKS: Reason("images", "rejected", "more pixels of masks than a record takes"),
     IMAGE_GIVEN_UP: Reason("images", "rejected", "crashed or stalled its process"),
     IMAGE_IN_NO_SPLIT: Reason("images", "rejected", "in none of the splits that are given"),
     "images_with_recognised_units": Reason("images", "written", "boxes taken to be in units of the image"),

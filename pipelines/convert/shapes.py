@@ -15,6 +15,10 @@ from od_core.stored_image import StoredImage
 from pipelines.convert import remarks as convert_remarks
 from pipelines.reading import reading
 
+# Every mask is as large as its image, and is decoded to 4 bytes a pixel: 16 GiB for one image. Drawing so many takes
+# less than a minute.
+MAX_MASK_PIXELS = 1 << 32
+
 
 class ShapeReader:
     """Reads what an image's objects have beside their boxes; holds one annotation file open."""
@@ -58,6 +62,20 @@ class ShapeReader:
                     keypoints.append(np.zeros((len(self._names), 3)))
                     remarks.append(Remark(convert_remarks.KEYPOINTS_MISSING, f"{item.place} ({item.label}): {error}"))
         return Shapes(masks, has_mask, keypoints, self._names), remarks
+
+    def refuse_too_large(self, objects: Sequence[AnnotatedObject], placed: Placed, image: StoredImage) -> None:
+        """Refuse masks that together have more pixels than a record takes, before any is drawn.
+
+        Raises:
+            AnnotationError: says how many.
+        """
+        largest = max(placed.height * placed.width, image.height * image.width)
+        if self._masks and len(objects) * largest > MAX_MASK_PIXELS:
+            raise AnnotationError(
+                f"its {len(objects):,} masks of {placed.width:,} x {placed.height:,} px are more than the"
+                f" {MAX_MASK_PIXELS >> 20:,} Mpx that a record takes, all of which TensorFlow decodes at once: leave"
+                " --masks out, or cut the image up"
+            )
 
     def close(self) -> None:
         """Let go of the file."""

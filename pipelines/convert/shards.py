@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from od_core import storage
 from od_core.records import write_record
+from pipelines.convert.layout import GZIP_EXTENSION
 
 SHARD_NAME = re.compile(r"[A-Za-z0-9_]+-\d{5,}-of-\d{5,}\.tfrecord(\.gz)?")
 
@@ -23,39 +24,68 @@ class ShardFile(NamedTuple):
     sha256: str
 
 
+class RecordSpot(NamedTuple):
+    """Where a record is in its shard: its number, and offset and length in bytes of the uncompressed stream, with
+    framing."""
+
+    number: int
+    offset: int
+    length: int
+
+
 class ShardWriter:
     """Writes the records of one shard into an open file, one after another.
 
     A shard without records stays a file of no bytes, also a compressed one.
     """
 
-    def __init__(self, file: BinaryIO, *, is_compressed: bool):
-        self._file = file
-        self._is_compressed = is_compressed
+    def __init__(self, file: BinaryIO, name: str):
+        """`name`: that of the shard, which says whether it is compressed."""
+        self._name = name
+        self._raw = file
+        self._file = cast(BinaryIO, _HashedFile(file))
         self._gzip: gzip.GzipFile | None = None
-        self._offset = 0
-        self.records = 0
+        self._records = self._offset = 0
 
-    def add(self, payload: bytes) -> tuple[int, int]:
-        """Append a record; its offset, in the uncompressed stream, and its length, in bytes with framing."""
-        offset = self._offset
-        length = write_record(self._target(), payload)
-        self._offset += length
-        self.records += 1
-        return offset, length
+    def add(self, payload: bytes) -> RecordSpot:
+        """Append a record."""
+        spot = RecordSpot(self._records, self._offset, write_record(self._target(), payload))
+        self._records += 1
+        self._offset += spot.length
+        return spot
 
-    def close(self) -> None:
-        """Write what is left; the file stays open."""
+    def finish(self) -> ShardFile:
+        """Write what is left, and say what is in the file, which stays open."""
         if self._gzip is not None:
             self._gzip.close()
+        self._raw.flush()
+        digest = cast(_HashedFile, self._file).digest.hexdigest()
+        return ShardFile(self._name, split_of(self._name), self._records, self._raw.tell(), digest)
 
     def _target(self) -> BinaryIO:
-        if not self._is_compressed:
+        if not self._name.endswith(GZIP_EXTENSION):
             return self._file
         if self._gzip is None:
             # No name and no time: the same records are the same bytes.
             self._gzip = gzip.GzipFile(filename="", mode="wb", fileobj=self._file, mtime=0)
         return cast(BinaryIO, self._gzip)
+
+
+class _HashedFile:
+    """What gzip and `write_record` ask of a file; knows the SHA-256 of all that was written."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def write(self, content: bytes) -> int:
+        """Write and hash."""
+        self.digest.update(content)
+        return self._file.write(content)
+
+    def flush(self) -> None:
+        """See io.IOBase."""
+        self._file.flush()
 
 
 def empty_shard(name: str) -> ShardFile:

@@ -160,8 +160,9 @@ def test_values_that_no_feature_can_hold_are_refused(value):
 
 
 def test_whole_numbers_beyond_64_bits_are_refused():
-    with pytest.raises(ValueError, match="range"):
-        encode_example({"key": 2**63})
+    for number in (2**63, -(2**63) - 1, np.uint64(2**63)):
+        with pytest.raises(ValueError, match="must fit 64 bits"):
+            encode_example({"key": number})
 
 
 values = st.one_of(
@@ -180,7 +181,9 @@ values = st.one_of(
 @given(st.dictionaries(st.text(max_size=8), values, max_size=5))
 def test_tensorflow_reads_what_is_encoded(features):
     tf = pytest.importorskip("tensorflow")
-    example = tf.train.Example.FromString(encode_example(features))
+    serialized = encode_example(features)
+    example = tf.train.Example.FromString(serialized)
+    assert len(serialized) == example.ByteSize()  # nothing in it that TensorFlow does not know
     assert set(example.features.feature) == set(features)
     for key, value in features.items():
         feature = example.features.feature[key]
@@ -190,6 +193,28 @@ def test_tensorflow_reads_what_is_encoded(features):
         assert found == [item.encode() if isinstance(item, str) else item for item in value]
         if isinstance(value, np.ndarray):
             assert feature.WhichOneof("kind") == ("float_list" if value.dtype.kind == "f" else "int64_list")
+
+
+def test_long_values_and_floats_beyond_float32():
+    tf = pytest.importorskip("tensorflow")
+    features = {
+        "long": b"x" * 70_000,
+        "many": list(range(-300, 300)),
+        "huge": [1e300, -1e300],
+        "none": [],
+        "nan": np.nan,
+    }
+    serialized = encode_example(features)
+    example = tf.train.Example.FromString(serialized)
+    assert serialized == example.SerializeToString(deterministic=True)
+    feature = example.features.feature
+    assert (feature["long"].bytes_list.value[0], list(feature["many"].int64_list.value)) == (
+        features["long"],
+        features["many"],
+    )
+    assert list(feature["huge"].float_list.value) == [np.inf, -np.inf]
+    assert feature["none"].WhichOneof("kind") is None
+    assert np.isnan(feature["nan"].float_list.value[0])
 
 
 @settings(deadline=None)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from od_core import storage
 from pipelines import work
-from pipelines.convert import worker as convert_worker
+from pipelines.convert import record as convert_record
 from tests.pipelines.made_annotations import (
     picture,
     voc_object,
@@ -85,7 +85,7 @@ def test_a_file_that_grows_after_it_was_planned_is_not_read_to_its_end(
         os.truncate(tmp_path / "in/JPEGImages/a.jpg", 2000)
 
     monkeypatch.setattr(work, "prepare_work", prepare)
-    monkeypatch.setattr(convert_worker, "MAX_FILE_BYTES", 1500)
+    monkeypatch.setattr(convert_record, "MAX_FILE_BYTES", 1500)
     assert len(picture()) < 1500
     do(tmp_path / "in", tmp_path / "out", job())
     assert failures(tmp_path / "out")["a.jpg"].startswith("a file of more than ")

@@ -1,0 +1,136 @@
+"""Values to a serialized tf.train.Example, written byte by byte: several times faster than through protobuf.
+
+The messages are those of tensorflow/core/example/{example,feature}.proto, the wire format that of protobuf
+(protobuf.dev/programming-guides/encoding): every field of theirs is length-delimited, numbers are packed.
+"""
+
+import functools
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Value = bytes | bytearray | memoryview | str | int | float | np.generic
+FeatureValue = Value | Sequence[Value] | npt.NDArray[Any]
+
+_BYTES_LIKE = (bytes, bytearray, memoryview, str)
+
+# Tags: the number of a field, times 8, plus 2 for "length-delimited".
+_FIELD_1, _FIELD_2 = b"\x0a", b"\x12"
+_BYTES_LIST, _FLOAT_LIST, _INT64_LIST = b"\x0a", b"\x12", b"\x1a"
+
+_NOTHING = (b"", b"", b"")
+
+
+def encode_example(features: Mapping[str, FeatureValue]) -> bytes:
+    """A serialized tf.train.Example; equal features give equal bytes, whatever their order in the mapping.
+
+    Args:
+        features: values by feature key. Bytes and str (as UTF-8) make a bytes list, whole numbers and booleans an int64
+            list, other numbers a float list; a sequence or a one-dimensional array of them makes a list of its length.
+            An empty array keeps the kind of its dtype; TensorFlow reads an empty sequence as an absent feature.
+
+    Raises:
+        TypeError: a value of another type, or a sequence of mixed kinds; the message names the key.
+        ValueError: a whole number beyond 64 bits.
+    """
+    # Lengths come before contents at every level; contents are joined once, so that an image is copied once.
+    parts: list[bytes] = [_FIELD_1, b""]
+    total = 0
+    for key in sorted(features):
+        kind, content, more = _list_of(key, features[key])
+        name = _key_field(key)
+        length = len(content) + len(more)
+        list_head = kind + _varint(length) if kind else b""
+        length += len(list_head)
+        feature_head = _FIELD_2 + _varint(length)
+        length += len(name) + len(feature_head)
+        entry_head = _FIELD_1 + _varint(length)
+        parts += (entry_head, name, feature_head, list_head, content, more)
+        total += len(entry_head) + length
+    parts[1] = _varint(total)
+    return b"".join(parts)
+
+
+def _list_of(key: str, value: FeatureValue) -> tuple[bytes, bytes, bytes]:
+    """A value's list: the tag of its kind, and its content in two parts, of which the second may be large.
+
+    All parts are empty for a sequence without values.
+    """
+    kind = type(value)
+    if kind is bytes or kind is str:
+        return _bytes_list([value])
+    if kind is int:
+        return _int64_list([value])
+    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "biuf":
+        return _float_list(value) if value.dtype.kind == "f" else _int64_list(value.tolist())
+    values: list[Any] = list(value) if isinstance(value, Sequence) and not isinstance(value, _BYTES_LIKE) else [value]
+    if not values:
+        return _NOTHING
+    kinds = set(map(type, values))
+    if kinds == {int}:
+        return _int64_list(values)
+    if kinds == {str} or all(issubclass(one, _BYTES_LIKE) for one in kinds):
+        return _bytes_list(values)
+    if all(issubclass(one, int | np.integer | np.bool_) for one in kinds):
+        return _int64_list(list(map(int, values)))
+    if all(issubclass(one, int | float | np.integer | np.floating) for one in kinds):
+        return _float_list(np.array(values, np.float64))
+    raise TypeError(
+        f"{key}: a feature holds bytes, text, whole numbers or floats, all of one kind; got {kind.__name__} of "
+        f"{sorted(one.__name__ for one in kinds)}"
+    )
+
+
+def _bytes_list(values: Sequence[Any]) -> tuple[bytes, bytes, bytes]:
+    contents = [value.encode() if isinstance(value, str) else value for value in values]
+    if len(contents) == 1:
+        content = bytes(contents[0])  # of bytes: itself
+        return _BYTES_LIST, _FIELD_1 + _varint(len(content)), content
+    return _BYTES_LIST, b"".join([part for one in contents for part in (_FIELD_1, _varint(len(one)), one)]), b""
+
+
+def _float_list(values: npt.NDArray[Any]) -> tuple[bytes, bytes, bytes]:
+    if values.dtype != np.float32:
+        with np.errstate(over="ignore"):  # beyond float32 is infinite
+            values = values.astype(np.float32)
+    return _FLOAT_LIST, *_packed(values.astype("<f4", copy=False).tobytes())
+
+
+def _int64_list(values: list[Any]) -> tuple[bytes, bytes, bytes]:
+    if not values or 0 <= min(values) <= max(values) < 1 << 7:
+        return _INT64_LIST, *_packed(bytes(values))  # one byte each, its own varint
+    try:
+        # Negative ones are sent as if they were unsigned.
+        unsigned = struct.unpack(f"={len(values)}Q", struct.pack(f"={len(values)}q", *values))
+    except struct.error as error:
+        raise ValueError(f"a whole number of a feature must fit 64 bits, got {min(values)} to {max(values)}") from error
+    return _INT64_LIST, *_packed(b"".join(map(_varint, unsigned)))
+
+
+def _packed(content: bytes) -> tuple[bytes, bytes]:
+    return (_FIELD_1 + _varint(len(content)) if content else b""), content
+
+
+@functools.lru_cache(maxsize=4096)
+def _key_field(key: str) -> bytes:
+    content = key.encode()
+    return _FIELD_1 + _varint(len(content)) + content
+
+
+def _varint(number: int) -> bytes:
+    """A number of up to 64 bits, seven bits a byte, lowest first; the highest bit says that more follow."""
+    if number < len(_SHORT_VARINTS):
+        return _SHORT_VARINTS[number]
+    made = bytearray()
+    while number >= 1 << 7:
+        made.append(number & 0x7F | 0x80)
+        number >>= 7
+    made.append(number)
+    return bytes(made)
+
+
+_SHORT_VARINTS: list[bytes] = []
+_SHORT_VARINTS += [_varint(number) for number in range(1 << 12)]

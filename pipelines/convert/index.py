@@ -1,0 +1,71 @@
+"""The index rows of one shard: gathered in the order of its records, given out in the order of an item's pieces."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from od_core.record_index import RecordPlace, record_index_table
+from od_core.schemas import FrameRow
+from pipelines.convert.record import Converted
+from pipelines.convert.shards import RecordSpot, split_of
+from pipelines.items import Outcome, Piece
+from pipelines.parts import RowWriter
+
+_ROWS_PER_TABLE = 1000
+
+
+class _Ending(NamedTuple):
+    """How one image ended, and where its row is."""
+
+    row: int
+    status: str
+    counts: Mapping[str, int]
+    error: str | None
+
+
+class ShardIndex:
+    """Gathers rows as Arrow tables: a shard can have many thousands of them."""
+
+    def __init__(self, shard: str, labels: Mapping[int, str]):
+        """`labels`: names of class ids, for objects that have none of their own."""
+        self._shard = shard
+        self._split = split_of(shard)
+        self._labels = labels
+        self._tables: list[pa.Table] = []
+        self._rows: list[FrameRow] = []
+        self._places: list[RecordPlace] = []
+        self._endings: dict[str, _Ending] = {}
+
+    def add(self, made: Converted, spot: RecordSpot | None) -> None:
+        """The next image of the shard, and where its record is, if it has one."""
+        row = made.row
+        status = "done" if row.objects is not None and len(row.objects) else "empty"
+        if spot is None:
+            status = "failed"
+        self._endings[row.key] = _Ending(len(self._endings), status, made.counts, row.error and row.error.message)
+        remarks = tuple(remark._asdict() for remark in made.remarks)
+        if spot is None:
+            self._rows.append(row)
+            self._places.append(RecordPlace(self._split, remarks=remarks))
+        else:
+            self._rows.append(row._replace(record_index=spot.number))
+            place = RecordPlace(self._split, self._shard, spot.offset, spot.length, made.format, remarks)
+            self._places.append(place)
+        if len(self._rows) == _ROWS_PER_TABLE:
+            self._pack()
+
+    def write(self, pieces: Sequence[Piece], rows: RowWriter) -> None:
+        """Write the rows of these pieces, which are all that were added, in this order, and finish each piece."""
+        self._pack()
+        order = [self._endings[piece.source.key].row for piece in pieces]
+        table = pa.concat_tables(self._tables).combine_chunks().take(pa.array(order, pa.int64()))
+        for start in range(0, len(order), _ROWS_PER_TABLE):
+            rows.write(table.slice(start, _ROWS_PER_TABLE))
+        for piece in pieces:
+            ending = self._endings[piece.source.key]
+            rows.finish(Outcome(piece, ending.status, 1, ending.counts, ending.error))
+
+    def _pack(self) -> None:
+        self._tables.append(record_index_table(self._rows, self._places, self._labels))
+        self._rows, self._places = [], []
