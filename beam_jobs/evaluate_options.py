@@ -44,9 +44,9 @@ def add_model_options(made: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--batch_size",
-        type=options.positive_int,
+        type=options.positive_int_or_auto,
         metavar="N",
-        help="images per model run at most; does not change results (default: chosen; a model's own limit is kept)",
+        help="images per model run at most, or auto; does not change results (default: auto: measured)",
     )
     options.add_common(made)  # all but --runner only with --model or --watch
 

@@ -25,6 +25,7 @@ exit status:
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from fractions import Fraction
@@ -96,9 +97,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--batch_size",
-        type=options.positive_int,
+        type=options.positive_int_or_auto,
         metavar="N",
-        help="images per model run at most; does not change results (default: chosen; a model's own limit is kept)",
+        help="images per model run at most, or auto: measured on the first images; does not change results, and a"
+        " model's own limit is kept (default: auto)",
+    )
+    group.add_argument(
+        "--decoder",
+        choices=("tensorflow", "pillow"),
+        default="tensorflow",
+        help="of JPEGs; detectors notice which. tensorflow: as the TensorFlow Object Detection API trains and infers;"
+        " pillow: the pixels that OpenCV gives too (default: tensorflow)",
+    )
+    group.add_argument(
+        "--device",
+        type=_devices,
+        default=(),
+        metavar="cpu|gpu:N,...",
+        help="where the model runs; of several GPUs each gets a process of its own (default: the first GPU if there is"
+        " one, else cpu)",
     )
     _add_tensors(made)
     _add_sampling(made)
@@ -112,6 +129,14 @@ def _shapes(text: str) -> tuple[str, ...]:
     if unknown := [word for word in words if word not in ("masks", "keypoints")]:
         raise argparse.ArgumentTypeError(f"must be masks, keypoints or masks,keypoints, got {unknown[0]!r}")
     return tuple(shape for shape in ("masks", "keypoints") if shape in words)
+
+
+def _devices(text: str) -> tuple[str, ...]:
+    """An argparse type: cpu, or one or more GPUs."""
+    words = [word.strip().lower() for word in text.split(",")]
+    if words != ["cpu"] and not all(re.fullmatch(r"gpu:\d{1,4}", word) for word in words):
+        raise argparse.ArgumentTypeError(f"must be cpu or gpu:N (several: gpu:0,gpu:1), got {text!r}")
+    return tuple(dict.fromkeys(words))
 
 
 def _add_tensors(made: argparse.ArgumentParser) -> None:
@@ -173,6 +198,8 @@ def _job(args: argparse.Namespace) -> Any:
         sampling=sampling,
         tensors=tensors,
         keep=args.keep,
+        decoder=args.decoder,
+        devices=args.device,
     )
 
 

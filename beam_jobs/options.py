@@ -15,6 +15,7 @@ from fractions import Fraction
 from typing import NoReturn
 
 from od_core.closest_name import did_you_mean
+from od_core.gpu_driver import has_gpu_driver
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
@@ -181,6 +182,11 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
+def positive_int_or_auto(text: str) -> int | None:
+    """An argparse type: a whole number of at least 1, or "auto", which is None."""
+    return None if text == "auto" else positive_int(text)
+
+
 def whole_number(text: str) -> int:
     """An argparse type: a whole number, 0 included."""
     return 0 if text == "0" else positive_int(text)
@@ -265,6 +271,6 @@ def default_worker_memory() -> int | None:
 
     None where there is a GPU: its driver maps far more address space than memory.
     """
-    if os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/kfd"):
+    if has_gpu_driver():
         return None
     return max(16 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

@@ -225,6 +225,7 @@ def open_detector(
     *,
     tensors: ModelTensors = API_TENSORS,
     keep: Collection[str] = (),
+    device: str | None = None,
     gpu_memory_growth: bool = True,
 ) -> Detector:
     """Open the model at `path` (see `find_model`) in one TensorFlow Session.
@@ -236,13 +237,15 @@ def open_detector(
         path: the model.
         tensors: its tensors' names and the meaning of its numbers, where they are not the API's.
         keep: what its Detections hold beside boxes, scores and classes: some of `model_tensors.SHAPES`.
+        device: "cpu" or "gpu:N", counted from 0; None leaves it to TensorFlow: the first GPU, or else the CPU.
         gpu_memory_growth: take GPU memory as needed, so that several processes can share a GPU; otherwise
             TensorFlow takes nearly all of it at once.
 
     Raises:
         ModelError: not a model, not a detector, or TensorFlow is not installed.
+        UsageError: there is no such device; lists those that there are.
     """
     files = find_model(path)
     from od_core.tf_session import SessionDetector
 
-    return SessionDetector(files, tensors=tensors, keep=keep, gpu_memory_growth=gpu_memory_growth)
+    return SessionDetector(files, tensors=tensors, keep=keep, device=device, gpu_memory_growth=gpu_memory_growth)

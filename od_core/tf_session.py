@@ -18,7 +18,7 @@ import numpy as np
 
 from od_core import examples
 from od_core.detections import Detections
-from od_core.errors import DetectError, ImageError, ModelError
+from od_core.errors import DetectError, ImageError, ModelError, UsageError
 from od_core.images import ImageArray, encode_png
 from od_core.model import INPUT_KINDS, OUTPUTS, Signature, TensorSpec, find_signature
 from od_core.model_answers import images_text, read_answers
@@ -40,9 +40,11 @@ class SessionDetector:
         *,
         tensors: ModelTensors = API_TENSORS,
         keep: Collection[str] = (),
+        device: str | None = None,
         gpu_memory_growth: bool = True,
     ) -> None:
         tf = import_tensorflow()
+        config = _session_config(tf, device, gpu_memory_growth)
         self._tf = tf
         self._tensors = tensors
         graph = tf.Graph()
@@ -57,7 +59,7 @@ class SessionDetector:
             self.signature = _import_frozen_graph(tf, graph, files.path, tensors, keep)
         else:
             self.signature, tags = _read_saved_model(tf, files.path, tensors, keep)
-        self._session = _open_session(tf, graph, gpu_memory_growth)
+        self._session = tf.compat.v1.Session(graph=graph, config=config)  # the only place that opens one
         self._closed = False
         try:
             with _model_errors(tf, files.path):
@@ -136,12 +138,11 @@ def _shape_outputs(keep: Collection[str]) -> list[str]:
     return [output for role, output in ROLES.items() if role in roles]
 
 
-def _open_session(tf: Any, graph: Any, gpu_memory_growth: bool) -> Any:
-    """The only place that opens a Session.
+def _session_config(tf: Any, device: str | None, gpu_memory_growth: bool) -> Any:
+    """One core for each run, which stays in the thread that called it (a negative pool size).
 
-    One core for each run, which stays in the thread that called it (a negative pool size): the thousands of small
-    operations of a detector's non-maximum suppression are not handed from thread to thread. Several callers keep
-    as many cores busy as a process for each would, with one copy of the model.
+    So the thousands of small operations of a detector's non-maximum suppression are not handed from thread to thread.
+    Several callers keep as many cores busy as a process for each would, with one copy of the model.
     """
     config = tf.compat.v1.ConfigProto(
         intra_op_parallelism_threads=1,
@@ -150,7 +151,14 @@ def _open_session(tf: Any, graph: Any, gpu_memory_growth: bool) -> Any:
         allow_soft_placement=True,
     )
     config.gpu_options.allow_growth = gpu_memory_growth
-    return tf.compat.v1.Session(graph=graph, config=config)
+    if device == "cpu":
+        config.device_count["GPU"] = 0
+    elif device is not None:
+        gpus = [f"gpu:{number}" for number in range(len(tf.config.list_physical_devices("GPU")))]
+        if device not in gpus:
+            raise UsageError(f"TensorFlow has no device {device!r} here; it has {', '.join(['cpu', *gpus])}")
+        config.gpu_options.visible_device_list = device.removeprefix("gpu:")
+    return config
 
 
 def _import_frozen_graph(tf: Any, graph: Any, path: str, tensors: ModelTensors, keep: Collection[str]) -> Signature:

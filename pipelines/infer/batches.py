@@ -52,23 +52,27 @@ class _Slot:
 class Batcher:
     """Runs a model over a stream of frames.
 
-    Which frames share a batch depends on the stream alone, never on timing: the same frames give the same detections.
+    With a steady batch size, which frames share a batch depends on the stream alone, never on timing.
 
     Args:
         detect: uint8 (B, H, W, 3) to B detections; called from the executor's threads. May raise DetectError.
         executor: its threads call `detect`.
-        batch_size: frames a batch holds at most.
+        batch_size: gives how many frames a batch holds at most; may give another number every time.
         threads: batches in the model at once.
     """
 
     def __init__(
-        self, detect: Callable[[Image], list[Detections]], executor: Executor, *, batch_size: int, threads: int
+        self,
+        detect: Callable[[Image], list[Detections]],
+        executor: Executor,
+        *,
+        batch_size: Callable[[], int],
+        threads: int,
     ):
         self._detect = detect
         self._executor = executor
         self._batch_size = batch_size
-        self._patience = _PATIENCE * batch_size
-        self._window = self._patience + 2 * threads * batch_size
+        self._threads = threads
 
     def run(self, frames: Iterable[Frame[Tag]]) -> Iterator[Detected[Tag]]:
         """Detect in every frame; at most a bounded number of frames (and bytes of them) is held at a time."""
@@ -85,7 +89,7 @@ class Batcher:
                 self._submit_overdue(number, waiting)
                 while order and (
                     _is_ready(order[0])
-                    or len(order) > self._window
+                    or len(order) > (_PATIENCE + 2 * self._threads) * self._batch_size()
                     or (pending_bytes > _MAX_PENDING_BYTES and order[0].future is not None)
                 ):
                     pending_bytes -= order[0].bytes
@@ -105,11 +109,12 @@ class Batcher:
         shape = slot.image.shape
         slots = waiting.setdefault(shape, [])
         slots.append(slot)
-        if len(slots) >= max(1, min(self._batch_size, _MAX_BATCH_BYTES // max(1, slot.bytes))):
+        if len(slots) >= max(1, min(self._batch_size(), _MAX_BATCH_BYTES // max(1, slot.bytes))):
             self._submit(waiting.pop(shape))
 
     def _submit_overdue(self, number: int, waiting: dict[tuple[int, ...], list[_Slot]]) -> None:
-        overdue = [shape for shape, slots in waiting.items() if number - slots[0].number >= self._patience]
+        patience = _PATIENCE * self._batch_size()
+        overdue = [shape for shape, slots in waiting.items() if number - slots[0].number >= patience]
         for shape in overdue:
             self._submit(waiting.pop(shape))
 

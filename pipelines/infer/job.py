@@ -13,7 +13,9 @@ import pyarrow as pa
 from PIL import GifImagePlugin
 
 from od_core import schemas, storage
+from od_core.gpu_driver import has_gpu_driver
 from od_core.images import IMAGE_EXTENSIONS
+from od_core.jpeg_decoders import DEFAULT_DECODER, JPEG_DECODERS
 from od_core.label_map import LabelMap
 from od_core.model_tensors import API_TENSORS, ModelTensors
 from od_core.records import is_gzip
@@ -22,6 +24,7 @@ from od_core.video import VIDEO_EXTENSIONS
 from od_core.video_sampling import EVERY_FRAME, Sampling
 from pipelines import sources
 from pipelines.grouping import ItemLimit, by_limits
+from pipelines.infer.devices import CPU
 from pipelines.items import Ask, Failure, Item, Piece, Source
 from pipelines.job import Spread, Worker
 from pipelines.sources import Found, Wanted
@@ -41,7 +44,6 @@ _RECORD_NAME = re.compile(r"\.(tf_?records?|records?)(-\d+-of-\d+)?(\.gz)?$|-\d{
 _VERSIONS_OF = ("boxbeam", "tensorflow", "numpy", "pillow", "av", "pyarrow", "apache-beam")
 
 DEFAULT_MIN_SCORES = {"image": 0.0, "record": 0.0, "video": 0.05}
-JPEG_DECODER = "tf.io.decode_jpeg with its defaults (INTEGER_FAST)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +56,12 @@ class InferJob:
         label_map: names of the class ids.
         min_score: detections below are left out; None for `DEFAULT_MIN_SCORES`.
         max_detections: at most so many are kept of an image, the best; None keeps all.
-        batch_size: images per Session.run at most; None leaves it to the worker.
+        batch_size: images per Session.run at most; None: measured by each worker.
         sampling: which frames of videos are looked at.
         tensors: the model's tensors, where they are not named as the API names them.
         keep: what is kept beside boxes, scores and classes: some of `model_tensors.SHAPES`, in that order.
+        decoder: of JPEGs, one of `jpeg_decoders.JPEG_DECODERS`.
+        devices: "cpu", or GPUs as "gpu:0": each process takes one; empty: the first GPU, or else the CPU.
     """
 
     model: str
@@ -69,6 +73,8 @@ class InferJob:
     sampling: Sampling = EVERY_FRAME
     tensors: ModelTensors = API_TENSORS
     keep: tuple[str, ...] = ()
+    decoder: str = DEFAULT_DECODER
+    devices: tuple[str, ...] = ()
 
     name = "infer"
     table = "detections"
@@ -85,7 +91,7 @@ class InferJob:
             "--label_map": f"sha256:{self.label_map.digest}",
             "--min_score": defaults if self.min_score is None else f"{self.min_score:g}",
             "--max_detections": "all" if self.max_detections is None else str(self.max_detections),
-            "decoder": JPEG_DECODER,
+            "decoder": JPEG_DECODERS[self.decoder],
             **self.sampling.options,
             **self.tensors.options,
             **({"--keep": ",".join(self.keep)} if self.keep else {}),
@@ -98,7 +104,7 @@ class InferJob:
             "model_sha256": self.model_sha256,
             "label_map_sha256": self.label_map.digest,
             "labels": {str(class_id): label for class_id, label in self.label_map.labels.items()},
-            "jpeg_decoder": JPEG_DECODER,
+            "jpeg_decoder": JPEG_DECODERS[self.decoder],
             "options": dict(self.options),
             "versions": {package: _version(package) for package in _VERSIONS_OF},
         }
@@ -133,8 +139,9 @@ class InferJob:
         return by_limits(pieces, _ITEM_LIMITS)
 
     def spread(self, workers: int) -> Spread:
-        """Few processes, several threads each on one Session."""
-        processes = -(-workers // _THREADS_PER_PROCESS)
+        """Few processes, several threads each on one Session; on GPUs one process each."""
+        on_gpu = any(device != CPU for device in self.devices) or (not self.devices and has_gpu_driver())
+        processes = max(1, len(self.devices)) if on_gpu else -(-workers // _THREADS_PER_PROCESS)
         return Spread(processes, -(-workers // processes))
 
     def open_worker(self, output: str, threads: int) -> Worker:

@@ -12,12 +12,15 @@ import numpy as np
 from od_core import storage
 from od_core.errors import ImageError, InputError, LabelMapError
 from od_core.images import decode_image
+from od_core.jpeg_decoders import jpeg_decoder
 from od_core.model import Detector, open_detector
 from od_core.schemas import FrameError, FrameRow, detections_table
 from od_core.video import MAX_PIXELS, VideoDamage, VideoFrame, read_video
 from od_core.video_ranges import END, RangeEnd, read_range
 from od_core.video_scan import PacketScan, scan_packets
+from pipelines.infer.batch_size import BatchSize
 from pipelines.infer.batches import Batcher, Frame, Image
+from pipelines.infer.devices import claimed_device
 from pipelines.infer.job import whole_failed
 from pipelines.items import LAST_END, Identity, Item, Joint, Outcome, Piece, add_counts
 from pipelines.job import Watch
@@ -29,8 +32,6 @@ from pipelines.record_images import RecordImage, record_images
 if TYPE_CHECKING:
     from pipelines.infer.job import InferJob
 
-# On a CPU bigger batches do not pay: measured 150 to 214 images/s at 4, less at 8 and above (benchmarks/infer.py).
-_BATCH_SIZE = 4
 _FRAMES_AHEAD = 8
 _ROWS_PER_TABLE = 512
 _UNITS = {"image": "images", "video": "frames", "record": "records"}
@@ -53,7 +54,11 @@ class InferWorker:
 
     def __init__(self, job: "InferJob", threads: int):
         self._job = job
-        self._detector: Detector = open_detector(job.model, tensors=job.tensors, keep=job.keep)
+        self._detector: Detector = open_detector(
+            job.model, tensors=job.tensors, keep=job.keep, device=claimed_device(job.devices)
+        )
+        self._decode_jpeg = jpeg_decoder(job.decoder, self._detector)
+        self._batch_size = BatchSize(job.batch_size, self._detector.signature.batch_limit)
         self._threads = threads
         self._decoders = ThreadPoolExecutor(threads, "boxbeam-decode")
         self._models = ThreadPoolExecutor(threads, "boxbeam-model")
@@ -85,12 +90,13 @@ class InferWorker:
 
     def _batcher(self, item: Item) -> Batcher:
         kind = item.pieces[0].source.kind
+        detect = functools.partial(
+            self._detector.detect, min_score=self._job.score_limit(kind), limit=self._job.max_detections
+        )
         return Batcher(
-            functools.partial(
-                self._detector.detect, min_score=self._job.score_limit(kind), limit=self._job.max_detections
-            ),
+            self._batch_size.timed(detect),
             self._models,
-            batch_size=min(self._job.batch_size or _BATCH_SIZE, self._detector.signature.batch_limit or 1 << 30),
+            batch_size=lambda: self._batch_size.now,
             threads=self._threads,
         )
 
@@ -129,7 +135,7 @@ class InferWorker:
         return Frame(_Tag(piece, _sized(row, image), piece.weight), image)
 
     def _decode(self, encoded: bytes) -> Image:
-        return decode_image(encoded, decode_jpeg=self._detector.decode_jpeg)
+        return decode_image(encoded, decode_jpeg=self._decode_jpeg)
 
     def _video(self, piece: Piece, watch: Watch) -> Iterator[Frame[_Tag]]:
         """The frames of a video or of a range of it, and the piece's end."""

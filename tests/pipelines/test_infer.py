@@ -2,11 +2,13 @@
 
 import gzip
 import io
+import json
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -326,7 +328,6 @@ def test_item_processes_and_workers_do_not_change_the_rows(run: Run, tmp_path: p
 
 def test_what_the_files_say_about_themselves(run: Run, tmp_path: pathlib.Path, model: pathlib.Path) -> None:
     import hashlib
-    import json
 
     write_images(tmp_path / "in", 1)
     assert run() == 0
@@ -340,6 +341,50 @@ def test_what_the_files_say_about_themselves(run: Run, tmp_path: pathlib.Path, m
     assert provenance["versions"]["tensorflow"]
     assert provenance["labels"] == {"1": "red", "2": "green", "3": "blue"}
     assert json.loads((tmp_path / "out/manifest.json").read_text())["provenance"] == provenance
+
+
+def test_the_decoder_is_part_of_the_result_and_named(
+    run: Run, tmp_path: pathlib.Path, detector: Detector, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    rng = np.random.default_rng(3)
+    noise = rng.integers(0, 256, (96, 128, 3), np.uint8)
+    (folder / "a.jpg").write_bytes(encoded := jpeg(noise, quality=60))
+    fast, exact = decode_image(encoded, decode_jpeg=detector.decode_jpeg), decode_image(encoded)
+    assert (fast != exact).any()
+    opencv = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+    np.testing.assert_array_equal(exact, opencv)
+    assert run("--decoder", "pillow", output="exact") == 0
+    assert run() == 0
+    for name, pixels in (("exact", exact), ("out", fast)):
+        (row,) = rows_of(tmp_path / name)
+        assert row["found"] == detector.detect(pixels[None])[0]
+    files = (sorted((tmp_path / name).glob("*.parquet"))[0] for name in ("exact", "out"))
+    named = [json.loads(pq.read_metadata(file).metadata[b"boxbeam.provenance"])["jpeg_decoder"] for file in files]
+    assert named == ["Pillow (libjpeg-turbo with its defaults)", "tf.io.decode_jpeg with its defaults (INTEGER_FAST)"]
+    assert run("--decoder", "pillow") == 2
+    assert "made with other options: decoder was tf.io.decode_jpeg" in capsys.readouterr().err
+
+
+def test_the_batch_size_and_the_cpu_by_name_change_nothing(run: Run, tmp_path: pathlib.Path) -> None:
+    write_video(tmp_path / "in/clip.mp4", 90)
+    assert run(output="auto") == 0
+    for size in ("1", "5", "auto"):
+        assert run("--batch_size", size, "--device", "cpu", output=size) == 0
+        assert rows_of(tmp_path / size) == rows_of(tmp_path / "auto")
+
+
+def test_a_device_that_is_not_there_is_refused(
+    run: Run, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_images(tmp_path / "in", 1)
+    assert run("--device", "gpu:77") == 2
+    assert "TensorFlow has no device 'gpu:77' here; it has cpu" in capsys.readouterr().err
+    for wrong in ("gpu", "cpu,gpu:0", "cuda:0", "gpu:0,"):
+        with pytest.raises(SystemExit, match="2"):
+            run("--device", wrong)
+        assert "must be cpu or gpu:N" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
