@@ -82,10 +82,10 @@ def _resolved(given: str) -> list[str]:
         return [path]
     if not storage.has_wildcard(path):
         raise no_such_path(path)
-    _, found = storage.glob(path)
+    found = sorted(info.path for info in storage.glob(path)[1])
     if not found:
         raise UsageError(f"{path}: this pattern matches no file")
-    return sorted(info.path for info in found)
+    return found
 
 
 def _refuse_label_map(args: argparse.Namespace, kinds: Sequence[Inspection]) -> None:

@@ -43,7 +43,7 @@ class Progress:
         """See Observer."""
         self.plan, self.total_weight = plan, self.done_weight + plan.weight
         if plan.items:
-            done = len(plan.sources) - len({piece.source.key for piece in plan.pieces})
+            done = len(plan.sources) - plan.open_inputs
             already = f", {done:,} of them done already" if done else ""
             inputs = f"{len(plan.sources):,} input{'s' if len(plan.sources) != 1 else ''}"
             self.note(f"{inputs}{already}; starting")

@@ -1,6 +1,5 @@
 """What a run came to: the lines a person reads at the end, and run.json for programs."""
 
-import collections
 import datetime
 import json
 import re
@@ -43,18 +42,16 @@ def text(work: Work, progress: Progress, result: RunResult) -> str:
     speed = _speed(progress)
     if speed:
         lines.append(f"  speed: {speed}")
-    lines += _failure_lines(result.finished.failed)
+    lines += _failure_lines(result.finished.failed, manifest.counts["failed"])
     return "\n".join(lines)
 
 
 def plan_text(work: Work, plan: Plan) -> str:
     """What `--dry_run` prints."""
-    kinds = collections.Counter(source.kind for source in plan.sources)
-    todo = collections.Counter(source.kind for source in {piece.source for piece in plan.pieces})
     lines = [
         f"{work.job.name}: plan for {work.ask.output} (nothing is done)",
-        f"  inputs: {_kinds(kinds)} ({byte_size(sum(source.size for source in plan.sources))})",
-        f"  to do:  {_kinds(todo)} ({byte_size(plan.weight)}) in {counted(len(plan.items), 'items')}",
+        f"  inputs: {_kinds(plan.kinds)} ({byte_size(plan.source_bytes)})",
+        f"  to do:  {_kinds(plan.open_kinds)} ({byte_size(plan.weight)}) in {counted(len(plan.items), 'items')}",
         f"  with:   {counted(work.spread.processes, 'item processes')}, {counted(work.spread.threads, 'threads')} each",
     ]
     if plan.ignored:
@@ -126,13 +123,14 @@ def _failures(result: RunResult | None, progress: Progress) -> list[dict[str, st
     return [{"input": name, "error": reason} for name, reason in pairs]
 
 
-def _failure_lines(failed: list[Outcome]) -> list[str]:
+def _failure_lines(failed: Sequence[Outcome], inputs: int) -> list[str]:
     if not failed:
         return []
-    lines = [f"  {len(failed):,} failed (rows with status 'failed' say why):"]
+    lines = [f"  {inputs:,} failed (rows with status 'failed' say why):"]
     lines += [f"    {outcome.piece}: {outcome.error}" for outcome in failed[:_FAILURES_SHOWN]]
     if len(failed) > _FAILURES_SHOWN:
-        lines.append(f"    and {len(failed) - _FAILURES_SHOWN:,} more, in {RUN_REPORT}")
+        more = f"{len(failed) - _FAILURES_SHOWN:,} more" if len(failed) < _FAILURES_REPORTED else "more"
+        lines.append(f"    and {more}, in {RUN_REPORT}")
     return lines
 
 

@@ -171,7 +171,7 @@ def names_in(folder: str) -> list[str]:
     return sorted(name for name in names if "/" not in name)
 
 
-def glob(pattern: str) -> tuple[str, list[FileInfo]]:
+def glob(pattern: str) -> tuple[str, Iterator[FileInfo]]:
     """The files a pattern matches, and the folder it starts from.
 
     `*` and `?` stay within a folder name, `**` crosses folders, `[ab]` is one of a set.
@@ -182,11 +182,11 @@ def glob(pattern: str) -> tuple[str, list[FileInfo]]:
     fixed = next(i for i, part in enumerate(parts) if has_wildcard(part))
     folder = "/".join(parts[:fixed]) or ("/" if pattern.startswith("/") else ".")
     if not is_folder(folder):
-        return folder, []
+        return folder, iter(())
     below = re.compile(_glob_regex("/".join(parts[fixed:])), re.DOTALL)
     prefix = folder.rstrip("/") + "/"
     depth = None if "**" in pattern else len(parts) - fixed
-    return folder, [info for info in walk(folder, depth=depth) if below.fullmatch(info.path[len(prefix) :])]
+    return folder, (info for info in walk(folder, depth=depth) if below.fullmatch(info.path[len(prefix) :]))
 
 
 def has_wildcard(path: str) -> bool:

@@ -1,6 +1,5 @@
 """An output folder: its manifest, its parts in the making, and which inputs they already cover."""
 
-import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -9,20 +8,12 @@ from od_core import storage
 from od_core.errors import OutputError
 from pipelines.items import Outcome
 from pipelines.job import Job
+from pipelines.manifest import MANIFEST as MANIFEST
+from pipelines.manifest import DataFile as DataFile
+from pipelines.manifest import Manifest as Manifest
 from pipelines.parts import OPTIONS, PROVENANCE, SCHEMA, read_footer
 
-MANIFEST = "manifest.json"
 RUN_REPORT = "run.json"
-
-
-class DataFile(NamedTuple):
-    """One data file of a finished dataset; `inputs` counts the pieces it covers."""
-
-    name: str
-    rows: int
-    bytes: int
-    sha256: str
-    inputs: int
 
 
 class Part(NamedTuple):
@@ -31,33 +22,6 @@ class Part(NamedTuple):
     path: str
     provenance: Mapping[str, Any]
     outcomes: list[Outcome]
-
-
-@dataclasses.dataclass(frozen=True)
-class Manifest:
-    """What a finished output folder holds; a folder without one is not finished. `details` are the job's own."""
-
-    job: str
-    schema: str
-    options: Mapping[str, str]
-    provenance: Mapping[str, Any]
-    counts: Mapping[str, int]
-    files: tuple[DataFile, ...]
-    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def to_text(self) -> str:
-        """JSON for people and programs; the same dataset gives the same text."""
-        fields = {**dataclasses.asdict(self), "files": [file._asdict() for file in self.files]}
-        return json.dumps({"boxbeam": "manifest/1", **fields}, indent=1, ensure_ascii=False) + "\n"
-
-    @classmethod
-    def from_text(cls, text: str) -> "Manifest":
-        """The reverse of `to_text`. Raises ValueError, KeyError or TypeError for anything else."""
-        fields = json.loads(text)
-        if fields.pop("boxbeam") != "manifest/1":
-            raise ValueError("not a manifest of version 1")
-        files = tuple(DataFile(**file) for file in fields.pop("files"))
-        return cls(files=files, **fields)
 
 
 def fingerprint(job: Job) -> str:

@@ -187,6 +187,12 @@ class Outcome:
         return cls(piece, status, rows, counts, error, Joint(*joint[0]) if joint else None)
 
 
+def rows_told(fields: list[Any]) -> int:
+    """The rows of an outcome in its file form, see `Outcome.to_json`; much cheaper than the whole outcome."""
+    rows: int = fields[8]
+    return rows
+
+
 @dataclasses.dataclass(frozen=True)
 class ItemReport:
     """What became of one item, for progress and counters; the truth lies in the item's part file.

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import pyarrow as pa
 
 from pipelines.items import Ask, Failure, Item, Piece, Source
+from pipelines.manifest import DataFile, Manifest
 from pipelines.parts import RowWriter
 from pipelines.sources import Found
 
@@ -94,6 +95,13 @@ class Job(Protocol):
     def cut(self, source: Source) -> Sequence[Piece]:
         """A source as pieces that can be done apart. Called while planning: must not read the whole source."""
 
+    def is_step(self, piece: Piece) -> bool:
+        """Whether a piece that `cut` made has no result of its own: its worker leaves something, in the work folder,
+        that the piece of the whole source needs.
+
+        When all steps of a source are done, or could not be, the whole source is done as one piece, `Piece(source)`.
+        """
+
     def group(self, pieces: Iterable[Piece]) -> Iterator[Item]:
         """Pieces, in order of key and start, as items of 10 to 60 seconds; see `grouping.by_limits`."""
 
@@ -109,14 +117,15 @@ class Job(Protocol):
     def failed_rows(self, piece: Piece, failure: Failure) -> pa.Table:
         """The row or rows that say that a piece has no result."""
 
-    def publish(self, output: str, former: Mapping[str, Any], files: Sequence[str]) -> Mapping[str, Any]:
+    def publish(self, output: str, former: Manifest | None, files: Sequence[DataFile]) -> Mapping[str, Any]:
         """Put what items made beside their rows into place; called when all is done, before the manifest is written.
 
-        Called at the end of every run, also of one that had nothing to do, and again after a kill.
+        Called at the end of every run, also of one that had nothing to do, and again after a kill. Where
+        `former.files` are `files`, no row has changed: what had to be read out of rows stands in `former.details`.
 
         Args:
-            former: the details of the manifest there is; empty if there is none.
-            files: the names of the data files in the output that will make up the dataset.
+            former: the manifest there is; None if there is none.
+            files: the data files in the output that will make up the dataset.
 
         Returns:
             The details of the manifest to come: JSON values.

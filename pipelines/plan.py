@@ -1,113 +1,163 @@
 """The plan: what was asked, less what the output already covers, grouped into items of work."""
 
 import collections
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import NamedTuple
+import dataclasses
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from od_core import storage
 from pipelines.dataset import Dataset
+from pipelines.held import Held, HeldOutcomes
 from pipelines.items import Ask, Identity, Item, Outcome, Piece, Source
 from pipelines.job import Job
 from pipelines.joints import counts_for, misfits
-from pipelines.parts import read_footer
 from pipelines.sources import no_preparation
+from pipelines.spool import SortedSpool
 
 Spans = list[tuple[int, int]]
 
 
-class Plan(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Plan:
     """What is to be done.
 
     Attributes:
         sources: every input that was found, sorted by key.
-        pieces: those still to be done.
-        items: the same, grouped; heavy ones first, so that a run does not end waiting for one of them.
+        items: what is still to be done; heavy ones first, so that a run does not end waiting for one of them.
         ignored: files that are no input, counted by extension.
+        kinds: how many inputs there are, by kind.
+        open_kinds: those of which something is still to be done.
+        source_bytes: of all inputs.
+        weight: bytes of input to be done.
+        pieces: how many pieces are in the items.
         prepare: see Found.
     """
 
-    sources: list[Source]
-    pieces: list[Piece]
-    items: list[Item]
-    ignored: dict[str, int]
+    sources: Collection[Source]
+    items: Collection[Item]
+    ignored: Mapping[str, int]
+    kinds: Mapping[str, int]
+    open_kinds: Mapping[str, int]
+    source_bytes: int
+    weight: int
+    pieces: int
     prepare: Callable[[str], None] = no_preparation
 
     @property
-    def weight(self) -> int:
-        """Bytes of input to be done."""
-        return sum(item.weight for item in self.items)
+    def open_inputs(self) -> int:
+        """How many inputs have something to be done."""
+        return sum(self.open_kinds.values())
+
+
+class _Tally:
+    """Counts what passes, in order of key."""
+
+    def __init__(self) -> None:
+        self.kinds: collections.Counter[str] = collections.Counter()
+        self.open_kinds: collections.Counter[str] = collections.Counter()
+        self.source_bytes = self.weight = self.pieces = 0
+
+    def source(self, source: Source) -> None:
+        self.kinds[source.kind] += 1
+        self.source_bytes += source.size
+
+    def items(self, items: Iterable[Item]) -> Iterator[Item]:
+        for item in items:
+            self.weight += item.weight
+            self.pieces += len(item.pieces)
+            yield item
 
 
 def make_plan(job: Job, ask: Ask) -> Plan:
-    """Find the inputs and see what is left to do.
+    """Find the inputs and see what is left to do; memory holds a bounded share of them at a time.
 
     Raises:
         UsageError: see `Job.find`.
     """
     found = job.find(ask)
-    covered, unfit = covered_spans(job, ask)
-    asked = (
-        piece
-        for source in found.sources
-        for piece in ([Piece(source)] if source.identity in unfit else job.cut(source))
+    dataset = Dataset(ask.output)
+    held = HeldOutcomes(job, dataset, None if ask.overwrite else dataset.manifest())
+    tally = _Tally()
+    pieces = _left(job, ask, found.sources, held, tally)
+    items = _whole_items(job, pieces, tally) if job.whole_items else job.group(piece for piece, _ in pieces)
+    by_weight = SortedSpool(tally.items(items), key=_heavy_first, size=_pieces_of)
+    return Plan(
+        found.sources,
+        by_weight,
+        found.ignored,
+        tally.kinds,
+        tally.open_kinds,
+        tally.source_bytes,
+        tally.weight,
+        tally.pieces,
+        found.prepare,
     )
 
-    def left(pieces: Iterable[Piece]) -> list[Piece]:
-        return [rest for piece in pieces for rest in uncovered(piece, covered.get(piece.source.identity, []))]
 
-    if job.whole_items:
-        items = [item for item in job.group(asked) if left(item.pieces)]
-        pieces = [piece for item in items for piece in item.pieces]
-    else:
-        pieces = left(asked)
-        items = list(job.group(pieces))
-    items.sort(key=lambda item: -item.weight)
-    return Plan(found.sources, pieces, items, found.ignored, found.prepare)
+def _heavy_first(item: Item) -> int:
+    return -item.weight
 
 
-class Coverage(NamedTuple):
-    """What an output already holds, in parts or in data files.
-
-    Attributes:
-        spans: of each input, what is done of it.
-        unfit: inputs whose pieces do not fit together (see joints.py): what was done of them in pieces is not counted.
-    """
-
-    spans: Mapping[Identity, Spans]
-    unfit: Collection[Identity]
+def _pieces_of(item: Item) -> int:
+    return len(item.pieces)
 
 
-def covered_spans(job: Job, ask: Ask) -> Coverage:
-    """Which spans of which inputs the output already holds."""
-    spans: dict[Identity, Spans] = collections.defaultdict(list)
-    cut: list[Outcome] = []
-    for outcome in _outcomes(job, ask):
-        if outcome.joint is None and outcome.piece.is_whole:
-            spans[outcome.piece.source.identity].append(outcome.piece.span)
-        else:
-            cut.append(outcome)
-    unfit = misfits(cut)
-    for outcome in cut:
-        if counts_for(outcome, unfit):
-            spans[outcome.piece.source.identity].append(outcome.piece.span)
-    return Coverage(spans, unfit.keys())
+def _left(
+    job: Job, ask: Ask, sources: Iterable[Source], held: HeldOutcomes, tally: _Tally
+) -> Iterator[tuple[Piece, bool]]:
+    """The pieces to be done, in order of key; where items are whole every piece, and whether it is to be done."""
+    wanted = ((source.identity, source) for source in sources)
+    for _, source, here in held.by_input(wanted):
+        if source is None:
+            continue
+        tally.source(source)
+        is_open = False
+        for piece, rests in _asked(job, source, [one.outcome for one in here if not _is_to_be_again(one, held, ask)]):
+            is_open = is_open or bool(rests)
+            if job.whole_items:
+                yield piece, bool(rests)
+            else:
+                yield from ((rest, True) for rest in rests)
+        if is_open:
+            tally.open_kinds[source.kind] += 1
 
 
-def _outcomes(job: Job, ask: Ask) -> Iterator[Outcome]:
-    dataset = Dataset(ask.output)
-    manifest = dataset.manifest()
-    finished: Iterable[Outcome] = ()
-    if manifest is not None and not ask.overwrite:
-        footers = (read_footer(dataset.data_path(file)) for file in manifest.files)
-        finished = (outcome for footer in footers if footer for outcome in footer[1])
-    for outcome in finished:
-        if not (ask.retry_failed and outcome.status == "failed"):
-            yield outcome
-    for part in dataset.parts_of(job):
-        yield from part.outcomes
+def _is_to_be_again(one: Held, held: HeldOutcomes, ask: Ask) -> bool:
+    """Whether a failure in the finished dataset is to be tried again; those in parts are of this very attempt."""
+    return ask.retry_failed and held.files[one.file].data_file is not None and one.outcome.status == "failed"
+
+
+def _asked(job: Job, source: Source, outcomes: Sequence[Outcome]) -> Iterator[tuple[Piece, list[Piece]]]:
+    """The pieces of a source, and what is left of each; its steps until all are done, and then the whole."""
+    results = [outcome for outcome in outcomes if not job.is_step(outcome.piece)]
+    unfit = misfits(results)
+    spans = [outcome.piece.span for outcome in results if counts_for(outcome, unfit)]
+    whole = Piece(source)
+    pieces = [whole] if unfit else job.cut(source)
+    if any(map(job.is_step, pieces)):
+        steps = [outcome.piece.span for outcome in outcomes if job.is_step(outcome.piece)]
+        left = [rest for piece in pieces for rest in uncovered(piece, steps)]
+        pieces = left if left and any(uncovered(whole, spans)) else [whole]
+    for piece in pieces:
+        yield piece, list(uncovered(piece, spans))
+
+
+def _whole_items(job: Job, pieces: Iterable[tuple[Piece, bool]], tally: _Tally) -> Iterator[Item]:
+    """The items of which a piece is to be done."""
+    done: set[Piece] = set()
+
+    def noted() -> Iterator[Piece]:
+        for piece, is_open in pieces:
+            if not is_open:
+                done.add(piece)
+            yield piece
+
+    for item in job.group(noted()):
+        if not done.issuperset(item.pieces):
+            yield item
 
 
 def uncovered(piece: Piece, spans: Spans) -> Iterator[Piece]:
@@ -124,23 +174,26 @@ def uncovered(piece: Piece, spans: Spans) -> Iterator[Piece]:
 
 
 _INVENTORY = pa.schema([("key", pa.string()), ("size", pa.int64()), ("version", pa.int64())])
+_INVENTORY_ROWS = 1 << 14
 
 
 def prepare_work(dataset: Dataset, plan: Plan) -> None:
     """Note which inputs were asked for (at the end, each must have an outcome), and what workers need to know."""
-    sources = plan.sources
-    columns = [
-        pa.array([source.key for source in sources], pa.string()),
-        pa.array([source.size for source in sources], pa.int64()),
-        pa.array([source.version for source in sources], pa.int64()),
-    ]
-    with storage.commit(dataset.inventory) as temporary:
-        pq.write_table(pa.table(columns, _INVENTORY), temporary, compression="zstd")
+    sources = iter(plan.sources)
+    with (
+        storage.commit(dataset.inventory) as temporary,
+        pq.ParquetWriter(temporary, _INVENTORY, compression="zstd") as writer,
+    ):
+        while rows := [source.identity for source in itertools.islice(sources, _INVENTORY_ROWS)]:
+            columns = [
+                pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), _INVENTORY, strict=True)
+            ]
+            writer.write_table(pa.table(columns, _INVENTORY))
     plan.prepare(dataset.path)
 
 
-def read_inventory(dataset: Dataset) -> list[Identity]:
+def read_inventory(dataset: Dataset) -> Iterator[Identity]:
     """The identities that `prepare_work` noted, in order of key."""
-    with storage.open_input(dataset.inventory) as file:
-        table = pq.read_table(file)
-    return list(zip(*(table.column(name).to_pylist() for name in _INVENTORY.names), strict=True))
+    with storage.open_input(dataset.inventory) as file, pq.ParquetFile(file) as parquet:
+        for batch in parquet.iter_batches(_INVENTORY_ROWS):
+            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)

@@ -1,11 +1,14 @@
 """Finding the inputs: files, folders, patterns and list files become sources, sorted by key."""
 
 import collections
+import functools
+import io
 import itertools
+import operator
 import os
 import posixpath
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from od_core import storage
@@ -13,6 +16,7 @@ from od_core.closest_name import did_you_mean_path
 from od_core.errors import UsageError
 from od_core.storage import FileInfo
 from pipelines.items import Source
+from pipelines.spool import SortedSpool
 
 
 class Wanted(NamedTuple):
@@ -40,7 +44,7 @@ class Found(NamedTuple):
         prepare: called once with the output folder before items run: writes what workers need into its `_work`.
     """
 
-    sources: list[Source]
+    sources: Collection[Source]
     ignored: dict[str, int]
     prepare: Callable[[str], None] = no_preparation
 
@@ -60,8 +64,16 @@ def match(inputs: Sequence[str], wanted: Wanted) -> Found:
     Raises:
         UsageError: a path that does not exist, nothing of use in it, or two inputs of the same key.
     """
-    sources: list[Source] = []
     ignored: collections.Counter[str] = collections.Counter()
+    sources = SortedSpool(_sources(inputs, wanted, ignored))
+    if len(inputs) > 1:
+        sources = _without_repeats(sources)
+    _refuse_equal_keys(sources)
+    return Found(sources, dict(ignored))
+
+
+def _sources(inputs: Sequence[str], wanted: Wanted, ignored: collections.Counter[str]) -> Iterator[Source]:
+    """Every input as it is found; other files are counted in `ignored`."""
     for given in inputs:
         found_any = False
         for root, info in _find(given, wanted):
@@ -70,14 +82,9 @@ def match(inputs: Sequence[str], wanted: Wanted) -> Found:
                 ignored[_extension(info.path)] += 1
                 continue
             found_any = True
-            sources.append(Source(_key(root, info.path), info.path, kind, info.size, info.mtime_ms))
+            yield Source(_key(root, info.path), info.path, kind, info.size, info.mtime_ms)
         if not found_any:
             raise UsageError(_nothing_found(given, wanted, ignored))
-    sources.sort()
-    if len(inputs) > 1:
-        sources = _without_repeats(sources)
-    _refuse_equal_keys(sources)
-    return Found(sources, dict(ignored))
 
 
 def check(inputs: Sequence[str], wanted: Wanted) -> None:
@@ -113,9 +120,11 @@ def _find(given: str, wanted: Wanted) -> Iterator[_Hit]:
             yield _Hit(given, info)
     elif storage.has_wildcard(given):
         folder, infos = storage.glob(given)
+        found_any = False
         for info in infos:
+            found_any = True
             yield _Hit(folder, info)
-        if not infos:
+        if not found_any:
             raise UsageError(f"{given}: this pattern matches no file; quote it, so that the shell leaves it alone")
     else:
         raise UsageError(f"{given}: no such file or folder{did_you_mean_path(given)}")
@@ -123,18 +132,22 @@ def _find(given: str, wanted: Wanted) -> Iterator[_Hit]:
 
 def _listed(list_file: str) -> Iterator[_Hit]:
     """The files a list names, one a line; relative ones start at the list's folder; `#` begins a comment line."""
-    try:
-        text = storage.read_bytes(list_file).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{list_file}: a list of inputs must be UTF-8 text, one path a line ({error})") from error
     folder = posixpath.dirname(list_file)
-    for line in text.splitlines():
-        name = line.strip()
-        if not name or name.startswith("#"):
-            continue
+    for name in _lines(list_file):
         path = name if storage.is_remote(name) else posixpath.normpath(posixpath.join(folder, storage.local_path(name)))
         # A missing file is still an input: it ends as failed, by name, instead of vanishing from the count.
         yield _Hit(folder, storage.stat(path) or FileInfo(path, 0, 0))
+
+
+def _lines(list_file: str) -> Iterator[str]:
+    with io.TextIOWrapper(storage.open_input(list_file), "utf-8-sig") as file:
+        try:
+            for line in file:
+                name = line.strip()
+                if name and not name.startswith("#"):
+                    yield name
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{list_file}: a list of inputs must be UTF-8 text, one path a line ({error})") from error
 
 
 def _key(root: str, path: str) -> str:
@@ -149,19 +162,25 @@ def _extension(path: str) -> str:
     return posixpath.splitext(path)[1].lower()
 
 
-def _without_repeats(sources: list[Source]) -> list[Source]:
+def _without_repeats(sources: Iterable[Source]) -> SortedSpool[Source]:
     """The same file reached through two inputs counts once, under the key that sorts first."""
-    seen: set[str] = set()
-    kept = []
-    for source in sources:
-        place = source.uri if storage.is_remote(source.uri) else os.path.realpath(storage.local_path(source.uri))
-        if place not in seen:
-            seen.add(place)
-            kept.append(source)
-    return kept
+    by_place = SortedSpool((_place(source.uri), source) for source in sources)
+    return SortedSpool(next(same)[1] for _, same in itertools.groupby(by_place, operator.itemgetter(0)))
 
 
-def _refuse_equal_keys(sources: Sequence[Source]) -> None:
+def _place(uri: str) -> str:
+    """Where a file really lies."""
+    if storage.is_remote(uri):
+        return uri
+    path = storage.local_path(uri)
+    folder, name = os.path.split(path)
+    return os.path.realpath(path) if os.path.islink(path) else os.path.join(_real_folder(folder), name)
+
+
+_real_folder = functools.lru_cache(maxsize=1024)(os.path.realpath)
+
+
+def _refuse_equal_keys(sources: Iterable[Source]) -> None:
     for first, second in itertools.pairwise(sources):
         if first.key == second.key:
             raise UsageError(

@@ -23,7 +23,7 @@ from pipelines import executor, local_run
 from pipelines.dataset import Dataset, refuse_other_use
 from pipelines.engine import Engine, run_graph
 from pipelines.executor import Work
-from pipelines.finalize import Finished, Unfit, finalize
+from pipelines.finalize import Finished, Unfinished, finalize
 from pipelines.local_run import LocalRun, share_exceeded
 from pipelines.lock import locked
 from pipelines.observer import Observer
@@ -65,12 +65,13 @@ def run(work: Work, engine: Engine, observer: Observer, *, max_failed_ratio: flo
         planned = _execute(work, engine, observer, dataset, max_failed_ratio, again=False)
         executed = time.monotonic()
         finished = finalize(work.job, work.ask)
-        if isinstance(finished, Unfit):
-            observer.incident(_again_words(finished))
+        if isinstance(finished, Unfinished):
+            if finished.unfit:
+                observer.incident(_again_words(finished))
             _execute(work, engine, observer, dataset, max_failed_ratio, again=True)
             executed = time.monotonic()
             finished = finalize(work.job, work.ask)
-        if isinstance(finished, Unfit):
+        if isinstance(finished, Unfinished):
             raise StorageError(f"{work.ask.output}: {_again_words(finished)}; repeat the command, it continues")
         seconds = {"run": executed - started, "finalize": time.monotonic() - executed}
     counts = finished.manifest.counts
@@ -78,9 +79,11 @@ def run(work: Work, engine: Engine, observer: Observer, *, max_failed_ratio: flo
     return RunResult(finished, planned, seconds, exceeded)
 
 
-def _again_words(unfit: Unfit) -> str:
-    name, reason = unfit.reasons[0]
-    more = f" and {len(unfit.reasons) - 1} more are" if len(unfit.reasons) > 1 else " is"
+def _again_words(unfinished: Unfinished) -> str:
+    if not unfinished.unfit:
+        return f"{unfinished.steps} of its inputs were done in ranges that are not put together: a worker was lost"
+    name, reason = unfinished.unfit[0]
+    more = f" and {len(unfinished.unfit) - 1} more are" if len(unfinished.unfit) > 1 else " is"
     return f"{name}{more} to be done in one go, as pieces of it may not fit together: {reason.rstrip('.')}"
 
 
@@ -109,13 +112,14 @@ def _execute(
         _run_locally(work, engine, plan, observer, max_failed_ratio)
     elif plan.items:
         _run_graph(work, engine)
-    return len(plan.pieces)
+    return plan.pieces
 
 
 def _forget_failures(dataset: Dataset, work: Work) -> None:
     """Drop parts of an interrupted run that hold a failure, so that it is tried again."""
-    parts = dataset.parts_of(work.job)
-    storage.remove([part.path for part in parts if any(outcome.status == "failed" for outcome in part.outcomes)])
+    for part in dataset.parts_of(work.job):
+        if any(outcome.status == "failed" for outcome in part.outcomes):
+            storage.remove([part.path])
 
 
 def _note_options(dataset: Dataset, work: Work) -> None:

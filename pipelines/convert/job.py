@@ -42,10 +42,11 @@ from pipelines.convert.shards import (
     split_of,
     staged_shards,
 )
-from pipelines.dataset import MANIFEST, Dataset
+from pipelines.dataset import Dataset
 from pipelines.grouping import by_kind
 from pipelines.items import Ask, Failure, Item, Piece, Source
 from pipelines.job import Spread, Worker
+from pipelines.manifest import MANIFEST, DataFile, Manifest
 from pipelines.sources import Found
 
 UNKNOWN_LABEL = ("fail", "skip")
@@ -145,6 +146,10 @@ class ConvertJob:
         """Images are whole."""
         return [Piece(source)]
 
+    def is_step(self, piece: Piece) -> bool:
+        """There are none."""
+        return False
+
     def group(self, pieces: Iterable[Piece]) -> Iterator[Item]:
         """A shard, the kind of its images, is an item."""
         return by_kind(pieces)
@@ -167,20 +172,21 @@ class ConvertJob:
         remark = {"kind": convert_remarks.IMAGE_GIVEN_UP, "text": failure.message}
         return record_index_table([row], [RecordPlace(split_of(source.kind), remarks=(remark,))], {})
 
-    def publish(self, output: str, former: Mapping[str, Any], files: Sequence[str]) -> Mapping[str, Any]:
+    def publish(self, output: str, former: Manifest | None, files: Sequence[DataFile]) -> Mapping[str, Any]:
         """Move new shards to their places; those of a former plan go."""
         plan = ShardPlans(plan_path(output))
         header, found_objects = plan.header, plan.found_objects()
         plan.close()
-        report = conversion_report(header, found_objects, [storage.join(output, name) for name in files])
+        report = conversion_report(header, found_objects, [storage.join(output, file.name) for file in files])
         made = self._made_shards(output, header)
-        if not made and former:
+        details = former.details if former is not None else {}
+        if not made and details:
             _write_report(output, report)
-            return former
-        known = {file["name"]: ShardFile(**file) for file in former.get("shards", [])}
+            return details
+        known = {file["name"]: ShardFile(**file) for file in details.get("shards", [])}
         shards = [made.get(shard.name) or known[shard.name] for shard in header.shards]
         names = {file.name for file in shards}
-        placed = placed_shards(output, former)
+        placed = placed_shards(output, details)
         note_placed(output, placed | names)
         # Until the manifest is written anew there is none: shards of two conversions must not pass for one.
         storage.remove([storage.join(output, MANIFEST)])
@@ -192,7 +198,7 @@ class ConvertJob:
         storage.remove([storage.join(output, name) for name in sorted(placed - names)])
         if header.label_map is not None:
             storage.write_text(storage.join(output, LABEL_MAP), header.label_map.to_text())
-        elif former.get("label_map"):
+        elif details.get("label_map"):
             storage.remove([storage.join(output, LABEL_MAP)])
         _write_report(output, report)
         return {

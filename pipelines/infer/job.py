@@ -27,6 +27,7 @@ from pipelines.grouping import ItemLimit, by_limits
 from pipelines.infer.devices import CPU
 from pipelines.items import Ask, Failure, Item, Piece, Source
 from pipelines.job import Spread, Worker
+from pipelines.manifest import DataFile, Manifest
 from pipelines.sources import Found, Wanted
 
 # One process with several threads on one Session is as fast as several processes and loads the model once; but one
@@ -134,6 +135,10 @@ class InferJob:
         """See Job."""
         return sources.match(ask.inputs, WANTED)
 
+    def is_step(self, piece: Piece) -> bool:
+        """There are none."""
+        return False
+
     def group(self, pieces: Iterable[Piece]) -> Iterator[Item]:
         """See Job."""
         return by_limits(pieces, _ITEM_LIMITS)
@@ -159,7 +164,7 @@ class InferJob:
         error = FrameError(failure.stage, failure.type, message)
         return detections_table([whole_failed(piece.source, error)], {})
 
-    def publish(self, output: str, former: Mapping[str, Any], files: Sequence[str]) -> Mapping[str, Any]:
+    def publish(self, output: str, former: Manifest | None, files: Sequence[DataFile]) -> Mapping[str, Any]:
         """The rows are all there is."""
         return {}
 

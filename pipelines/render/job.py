@@ -22,6 +22,7 @@ from pipelines.dataset import Dataset
 from pipelines.grouping import ItemLimit, by_limits
 from pipelines.items import Ask, Failure, Item, Piece, Source
 from pipelines.job import Spread, Worker
+from pipelines.manifest import DataFile, Manifest
 from pipelines.plan import read_inventory
 from pipelines.render.classes import ids_of
 from pipelines.render.rendered import RENDERED, RenderedRow, rendered_table
@@ -164,6 +165,10 @@ class RenderJob:
         grid = range(0, source.size, _RECORD_BYTES_PER_PIECE)
         return [Piece(source, at, min(at + _RECORD_BYTES_PER_PIECE, source.size), source.size) for at in grid]
 
+    def is_step(self, piece: Piece) -> bool:
+        """There are none."""
+        return False
+
     def group(self, pieces: Iterable[Piece]) -> Iterator[Item]:
         """See Job."""
         return by_limits(pieces, _ITEM_LIMITS)
@@ -183,18 +188,18 @@ class RenderJob:
         source, error = piece.source, FrameError(failure.stage, failure.type, failure.message)
         return rendered_table([RenderedRow(source.key, storage.printable(source.uri), source.kind, error=error)])
 
-    def publish(self, output: str, former: Mapping[str, Any], files: Sequence[str]) -> Mapping[str, Any]:
+    def publish(self, output: str, former: Manifest | None, files: Sequence[DataFile]) -> Mapping[str, Any]:
         """Remove the files that rows of ours name, but no row that stays: their inputs are gone, or not chosen now."""
         dataset = Dataset(output)
-        prefix = f"{self.table}-"
+        prefix, stay = f"{self.table}-", {file.name for file in files}
         others = [
             storage.join(output, name)
             for name in storage.names_in(output)
-            if name.startswith(prefix) and name.endswith(".parquet") and name not in files
+            if name.startswith(prefix) and name.endswith(".parquet") and name not in stay
         ]
         if others or self._has_other_parts(dataset):
             dropped = _files_named_in([*others, *dataset.part_paths()])
-            kept = _files_named_in([storage.join(output, name) for name in files])
+            kept = _files_named_in([storage.join(output, name) for name in stay])
             storage.remove([storage.join(output, name) for name in sorted(dropped - kept)])
         return {}
 

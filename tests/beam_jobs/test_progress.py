@@ -37,7 +37,11 @@ def plan_of(*sizes: int, done: int = 0) -> Plan:
     sources = [Source(f"{number}.jpg", f"/{number}.jpg", "image", size, 0) for number, size in enumerate(sizes)]
     before = [Source(f"before{number}.jpg", "", "image", 1, 0) for number in range(done)]
     pieces = [Piece(source) for source in sources]
-    return Plan([*before, *sources], pieces, [Item((piece,)) for piece in pieces], {})
+    items = [Item((piece,)) for piece in pieces]
+    kinds = {"image": len(before) + len(sources)}
+    return Plan(
+        [*before, *sources], items, {}, kinds, {"image": len(sources)}, done + sum(sizes), sum(sizes), len(items)
+    )
 
 
 def report(weight: int, worker: str = "here:1", done: int = 0, failed: int = 0, **counts: int) -> ItemReport:

@@ -194,7 +194,7 @@ def test_speed_counts_the_time_of_the_items_and_names_the_start_up_apart(tmp_pat
     monkeypatch.setattr(progress_module, "time", clock)
     progress = Progress("infer")
     piece = Piece(Source("a.jpg", "/a.jpg", "image", 100, 0))
-    progress.planned(Plan([piece.source], [piece], [Item((piece,))], {}))
+    progress.planned(Plan([piece.source], [Item((piece,))], {}, {"image": 1}, {"image": 1}, 100, 100, 1))
     clock.now += 12.5
     progress.opened(12.5)
     clock.now += 8

@@ -43,6 +43,11 @@ def found(folder: pathlib.Path) -> list[str]:
     return sorted(info.path.removeprefix(f"{folder}/") for info in storage.walk(str(folder)))
 
 
+def globbed(pattern: str) -> tuple[str, list[FileInfo]]:
+    folder, infos = storage.glob(pattern)
+    return folder, list(infos)
+
+
 def matched(folder: pathlib.Path, pattern: str) -> list[str]:
     """What `glob` finds, relative to the folder."""
     return sorted(info.path.removeprefix(f"{folder}/") for info in storage.glob(f"{folder}/{pattern}")[1])
@@ -275,8 +280,8 @@ def test_patterns_find_what_has_their_marks_in_its_name(make, name, pattern):
 def test_a_pattern_tells_the_folder_it_starts_from(make, monkeypatch):
     folder = make("x/y/a.jpg")
     assert storage.glob(f"{folder}/x/*/a.jpg")[0] == f"{folder}/x"
-    assert storage.glob(f"file://{folder}/x/*/a.jpg") == storage.glob(f"{folder}/x/*/a.jpg")
-    assert storage.glob("/*.no such ending") == ("/", [])  # without a walk over the whole disk
+    assert globbed(f"file://{folder}/x/*/a.jpg") == globbed(f"{folder}/x/*/a.jpg")
+    assert globbed("/*.no such ending") == ("/", [])  # without a walk over the whole disk
     monkeypatch.chdir(folder)
     assert [info.path for info in storage.glob("x/*/*.jpg")[1]] == ["x/y/a.jpg"]
     assert storage.glob("**/*.jpg")[0] == "."
@@ -598,7 +603,7 @@ def test_a_registered_file_system_serves_every_remote_path(shelf):
         "mem://b/x/e[1].txt",
     ]
     assert storage.names_in("mem://b/x") == ["c.jpg", "e[1].txt"]
-    assert storage.glob("mem://b/**/*.jpg") == (
+    assert globbed("mem://b/**/*.jpg") == (
         "mem://b",
         [storage.stat("mem://b/a.jpg"), storage.stat("mem://b/x/c.jpg")],
     )

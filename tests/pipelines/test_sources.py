@@ -32,7 +32,7 @@ def test_a_folder_is_walked_and_sorted_by_key_and_other_files_are_counted(tmp_pa
     found = find(tmp_path)
     assert keys(found) == ["a.t", "b-1.t", "b/1.t", "b/2.t"]
     assert found.ignored == {".md": 1, ".jpg": 2}
-    source = found.sources[0]
+    source = next(iter(found.sources))
     assert (source.uri, source.kind, source.size) == (str(tmp_path / "a.t"), "text", 3)
     assert source.version == (tmp_path / "a.t").stat().st_mtime_ns // 1_000_000
 

@@ -1,5 +1,6 @@
 """The engine's promises, on toy items: a run is a pure function of its inputs, however often it is repeated."""
 
+import itertools
 import json
 import pathlib
 import shutil
@@ -147,7 +148,7 @@ def stopped_after(finished_items: int, folder: pathlib.Path, output: pathlib.Pat
     (output / "_work").mkdir()
     (output / "_work/options.json").write_text(json.dumps(dict(job.options)))
     worker = job.open_worker(str(output), 1)
-    for item in make_plan(job, work.ask).items[:finished_items]:
+    for item in itertools.islice(make_plan(job, work.ask).items, finished_items):
         run_item(job, Dataset(str(output)), worker, item, NoWatch())
 
 

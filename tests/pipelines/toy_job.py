@@ -17,6 +17,7 @@ from pipelines.executor import Work
 from pipelines.grouping import ItemLimit, by_limits
 from pipelines.items import Ask, Failure, Item, Outcome, Piece, Source
 from pipelines.job import Spread, Watch, Worker
+from pipelines.manifest import DataFile, Manifest
 from pipelines.parts import RowWriter
 from pipelines.sources import Found, Wanted
 
@@ -61,6 +62,9 @@ class ToyJob:
         grid = range(0, source.size, self.lines_per_piece)
         return [Piece(source, at, min(at + self.lines_per_piece, source.size), source.size) for at in grid]
 
+    def is_step(self, piece: Piece) -> bool:
+        return False
+
     def group(self, pieces: Iterable[Piece]) -> Iterator[Item]:
         return by_limits(pieces, {"text": ItemLimit(self.files_per_item, 1 << 20)})
 
@@ -73,11 +77,15 @@ class ToyJob:
     def failed_rows(self, piece: Piece, failure: Failure) -> pa.Table:
         return _rows([(piece.source.key, None, None, f"{failure.type}: {failure.message}")])
 
-    def publish(self, output: str, former: Mapping[str, Any], files: Sequence[str]) -> Mapping[str, Any]:
+    def publish(self, output: str, former: Manifest | None, files: Sequence[DataFile]) -> Mapping[str, Any]:
         staged = sorted(pathlib.Path(output, "_work").glob("heap-*.txt"))
         for heap in staged:
             heap.rename(pathlib.Path(output, heap.name))
-        return {"heaps": sorted(heap.name for heap in pathlib.Path(output).glob("heap-*.txt"))} if staged else former
+        return (
+            {"heaps": sorted(heap.name for heap in pathlib.Path(output).glob("heap-*.txt"))}
+            if staged or not former
+            else former.details
+        )
 
 
 class ToyWorker:
