@@ -110,7 +110,8 @@ def _parser() -> argparse.ArgumentParser:
         "--detections",
         type=options.path,
         metavar="DIR",
-        help="a detections dataset as boxbeam infer writes it, one Parquet file of that format, COCO results (.json)",
+        help="a detections dataset as boxbeam infer writes it, one Parquet file of that format, COCO results (.json),"
+        " or TFRecords with image/detection/* as the API's infer_detections.py writes them (file, folder or pattern)",
     )
     what.add_argument(
         "--model",
@@ -131,8 +132,15 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         nargs="+",
         metavar="PATH",
-        help="a record dataset made by boxbeam convert, annotations in a format that it reads (docs/convert.md), or"
-        " Parquet with a column objects (docs/detections-format.md); several count as one",
+        help="a record dataset made by boxbeam convert, other TFRecords, annotations in a format that convert reads"
+        " (docs/convert.md), or Parquet with a column objects (docs/detections-format.md); several count as one",
+    )
+    group.add_argument(
+        "--label_map",
+        type=options.path,
+        metavar="PBTXT",
+        help="names of the classes (StringIntLabelMap) of a model, or of detections that have ids only: TFRecords, COCO"
+        " results",
     )
     group.add_argument(
         "--output",
@@ -255,7 +263,7 @@ def _run(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str]:
         detections = detect(args, beam_options)
         if args.dry_run:
             return []
-        args = argparse.Namespace(**{**vars(args), "detections": detections})
+        args = argparse.Namespace(**{**vars(args), "detections": detections, "label_map": None})
     if len(args.split) < 2:
         return _evaluate(args, beam_options)
     from beam_jobs.evaluate_splits import evaluate_splits
@@ -270,10 +278,11 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str
     from od_core import storage
     from od_core.annotations.joined_truth import open_all_ground_truth
     from od_core.insight.insight import DEFINITION
+    from od_core.label_map import read_label_map
     from od_core.metrics.catalogue import metric_factories
     from od_core.metrics.gate import Gate, full_name
     from pipelines.engine import Engine
-    from pipelines.evaluate.coco_results import open_detections
+    from pipelines.evaluate.detection_forms import open_detections
     from pipelines.evaluate.insight import InsightTask, leave_beside
     from pipelines.evaluate.plan import plan_evaluation
     from pipelines.evaluate.report import METRICS_FILE, metrics_text
@@ -291,10 +300,11 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str
         remote_files = BeamFiles(list(beam_options))
         storage.register_remote(remote_files)
     open_images = _open_images(args)
+    label_map = read_label_map(args.label_map) if args.label_map else None
     columns = columns_asked(args.slice_by)
     truth = open_all_ground_truth(ground_truth, images=images, splits=args.split, columns=columns)
     with _work_folder(output, is_local=engine.is_local) as folder:
-        found = open_detections(detections, truth, folder)
+        found = open_detections(detections, truth, folder, label_map)
         slicing = slices_by(args.slice_by, found, truth)
         kept = [way.truth_column for way in slicing if way.truth_column]
         truth_file, values_file = storage.join(folder, "truth.parquet"), storage.join(folder, "values.json")

@@ -11,7 +11,6 @@ DETECTIONS_FOLDER = "detections"
 """Where in the output the detections of --model go."""
 
 _MODEL_ONLY = (
-    "label_map",
     "batch_size",
     "workers",
     "overwrite",
@@ -39,9 +38,6 @@ _WATCH_ONLY = (
 def add_model_options(made: argparse.ArgumentParser) -> None:
     """Add those of boxbeam infer that an evaluation of a model has too."""
     group = made.add_argument_group("with --model")
-    group.add_argument(
-        "--label_map", type=options.path, metavar="PBTXT", help="names of the model's classes (StringIntLabelMap)"
-    )
     group.add_argument(
         "--batch_size",
         type=options.positive_int_or_auto,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory, text_format, unknown_fields
 
+from od_core.detections import Detections
 from od_core.errors import RecordError
 from od_core.example_encoder import FeatureValue as FeatureValue
 from od_core.example_encoder import encode_example as encode_example
@@ -89,6 +90,15 @@ class ImageExample(NamedTuple):
     width: int | None = None
 
 
+class ImageNames(NamedTuple):
+    """What a record calls its image; "" or None where it does not say. The size is what it claims."""
+
+    source_id: str
+    filename: str
+    height: int | None
+    width: int | None
+
+
 class FeatureUse(NamedTuple):
     """What a record holds under one key.
 
@@ -126,10 +136,7 @@ def parse_image_example(serialized: bytes) -> ImageExample:
     if not encoded:
         how = "empty" if ENCODED in features else "missing"
         raise RecordError(f"the record has no image: {ENCODED} is {how}; {_listed(features)}")
-    source_id, filename, format = (
-        (_one(features, key, "bytes_list") or b"").decode(errors="backslashreplace")
-        for key in (SOURCE_ID, FILENAME, FORMAT)
-    )
+    source_id, filename, format = (_text(features, key) for key in (SOURCE_ID, FILENAME, FORMAT))
     height, width = (_one(features, key, "int64_list") for key in (HEIGHT, WIDTH))
     return ImageExample(encoded, source_id, filename, format or "jpeg", height, width)
 
@@ -140,8 +147,7 @@ def parse_sha256(serialized: bytes) -> str:
     Raises:
         RecordError: not an Example, or the feature is not text.
     """
-    noted: bytes = _one(_features(serialized), SHA256, "bytes_list") or b""
-    return noted.decode(errors="backslashreplace")
+    return _text(_features(serialized), SHA256)
 
 
 def parse_ground_truth(serialized: bytes, label_map: LabelMap | None = None) -> GroundTruth:
@@ -184,6 +190,39 @@ def parse_ground_truth(serialized: bytes, label_map: LabelMap | None = None) -> 
         raise RecordError(f"the record's annotation makes no sense: {error}") from error
 
 
+def parse_names(serialized: bytes) -> ImageNames:
+    """What a serialized tf.train.Example calls its image, whether or not the image itself is in it.
+
+    Raises:
+        RecordError: not an Example, or a feature of another type than the API's.
+    """
+    features = _features(serialized)
+    height, width = (_one(features, key, "int64_list") for key in (HEIGHT, WIDTH))
+    return ImageNames(_text(features, SOURCE_ID), _text(features, FILENAME), height, width)
+
+
+def parse_detections(serialized: bytes) -> Detections | None:
+    """The detections in a serialized tf.train.Example, as the API's infer_detections.py writes them; best first.
+
+    None where it has no features of detections at all, not even empty ones.
+
+    Raises:
+        RecordError: not an Example, feature lists of unequal length, or values that make no sense.
+    """
+    features = _features(serialized)
+    scores = _values(features, DETECTION_SCORE, "float_list")
+    classes = _values(features, DETECTION_LABEL, "int64_list")
+    edges = [_values(features, key, "float_list") for key in DETECTION_BOX]
+    for key, values in zip((DETECTION_LABEL, *DETECTION_BOX), (classes, *edges), strict=True):
+        if len(values) != len(scores):
+            raise RecordError(f"the record has {len(scores)} values of {DETECTION_SCORE}, but {len(values)} of {key}")
+    try:
+        found = Detections.best_first(np.array(edges, np.float32).T, scores, classes)
+    except (ValueError, OverflowError) as error:
+        raise RecordError(f"the record's detections make no sense: {error}") from error
+    return found if any(key in features for key in (DETECTION_SCORE, DETECTION_LABEL, *DETECTION_BOX)) else None
+
+
 def _features(serialized: bytes) -> Mapping[str, Any]:
     try:
         example = _Example.FromString(serialized)
@@ -216,6 +255,12 @@ def _one(features: Mapping[str, Any], key: str, kind: str) -> Any:
     if len(values) > 1:
         raise RecordError(f"the record's feature {key} has {len(values)} values, expected one")
     return values[0] if values else None
+
+
+def _text(features: Mapping[str, Any], key: str) -> str:
+    """The feature's text, "" where it is missing; what is not UTF-8 is kept apart by backslash escapes."""
+    noted: bytes = _one(features, key, "bytes_list") or b""
+    return noted.decode(errors="backslashreplace")
 
 
 def _listed(features: Mapping[str, Any]) -> str:

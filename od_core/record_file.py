@@ -2,14 +2,31 @@
 
 import gzip
 import hashlib
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, NamedTuple, cast
 
 from od_core import storage
 from od_core.errors import RecordError
 from od_core.records import is_gzip, read_records
 
+_NAME = re.compile(r"\.(tf_?records?|records?)(-\d+-of-\d+)?(\.gz)?$|-\d{5}-of-\d{5}$", re.IGNORECASE)
 _DRAIN_BYTES = 1 << 20
+
+
+def is_record_name(path: str) -> bool:
+    """Whether a file is one of TFRecords by its name: a.tfrecord, a.record-00000-of-00010, train-00000-of-00010, ..."""
+    return _NAME.search(path) is not None
+
+
+def record_files(path: str) -> Sequence[str]:
+    """The TFRecord files at a path: one, those in a folder, those that a pattern matches; empty for anything else."""
+    if storage.stat(path) is not None:
+        return [path] if is_record_name(path) else []
+    if storage.is_folder(path):
+        return [storage.join(path, name) for name in sorted(storage.names_in(path)) if is_record_name(name)]
+    found = storage.glob(path)[1] if storage.has_wildcard(path) else []
+    return [info.path for info in found if is_record_name(info.path)]
 
 
 class FileRecord(NamedTuple):

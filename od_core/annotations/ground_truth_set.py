@@ -9,13 +9,15 @@ from od_core import storage
 from od_core.annotations import detect
 from od_core.annotations.annotated import AnnotationFault, no_such_path
 from od_core.annotations.annotated_truth import AnnotatedTruth
+from od_core.annotations.record_truth import RecordTruth
 from od_core.annotations.stored_truth import StoredTruth, find_stored_truth
 from od_core.errors import UsageError
 from od_core.label_map import LabelMap
+from od_core.record_file import record_files
 
 ACCEPTED = (
-    "a record dataset made by boxbeam, Parquet with a column `objects`, or annotations in the format of Pascal VOC, "
-    "COCO, CSV, YOLO, KITTI or Open Images"
+    "a record dataset made by boxbeam, other TFRecords, Parquet with a column `objects`, or annotations in the format "
+    "of Pascal VOC, COCO, CSV, YOLO, KITTI or Open Images"
 )
 
 
@@ -23,7 +25,7 @@ class GroundTruthSet(Protocol):
     """What people annotated in a set of images.
 
     Attributes:
-        form: "records", "parquet", or the format of annotations, one of `detect.FORMATS`.
+        form: "records", "tfrecord" (no index), "parquet", or the format of annotations, one of `detect.FORMATS`.
         label_map: the classes and their ids; None where nothing names them.
         object_faults: how many objects could not be used, as of the last time that `tables` was read to its end. Images
             that could not be used are failed rows instead.
@@ -76,15 +78,18 @@ def open_ground_truth(
     Raises:
         UsageError: nothing there, nothing of these forms, or a split that is not there; names what is.
     """
-    if storage.stat(path) is None and not storage.is_folder(path):
+    if storage.stat(path) is None and not storage.is_folder(path) and not storage.has_wildcard(path):
         raise no_such_path(path)
     if images is not None and not storage.is_folder(images):
         raise UsageError(f"{images}: no such image folder")
-    stored = find_stored_truth(path)
+    stored = find_stored_truth(path) if not storage.has_wildcard(path) else None
     if stored is not None:
         return StoredTruth(stored, splits, columns)
     if splits:
         raise UsageError(f"{path}: only record datasets have splits; leave the option out, or give such a dataset")
+    files = record_files(path)
+    if files:
+        return RecordTruth(files)
     try:
         annotations = detect.open_annotations(path, images=images, image_columns=columns)
     except UsageError as error:

@@ -124,10 +124,13 @@ def refuse_strangers(found: Sequence[ClassPair], classes: Classes) -> None:
     if not found or any(classes.id_of(pair) != NO_CLASS for pair in found):
         return
     names = sorted({class_name(pair) for pair in found}, key=_natural)
+    if all(label is None for _, label in found):
+        advice = "say with --label_map what the detections' classes are called"
+    else:
+        advice = "give infer the label map that the ground truth uses"
     raise UsageError(
         f"detections and ground truth have no class in common: the detections name {quoted(names)}, the ground truth"
-        f" {quoted(list(classes.categories.values()))}. Classes are compared by name: give infer the label map that"
-        " the ground truth uses"
+        f" {quoted(list(classes.categories.values()))}. Classes are compared by name: {advice}"
     )
 
 

@@ -1,12 +1,11 @@
-"""Detections as a COCO results file, a list of {"image_id", "category_id", "bbox", "score"}, made a dataset of rows."""
+"""Detections as a COCO results file, a list of {"image_id", "category_id", "bbox", "score"}, made rows."""
 
 import array
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from od_core import boxes, storage
 from od_core.annotations.ground_truth_set import GroundTruthSet
@@ -14,11 +13,9 @@ from od_core.annotations.json_stream import JsonStream
 from od_core.detections import Detections
 from od_core.errors import UsageError
 from od_core.joining import match_keys
-from od_core.schemas import DETECTIONS, FrameRow, detections_table
-from pipelines.evaluate.detections import DetectionsSet, find_detections
+from od_core.schemas import FrameRow
 
 _FORM = 'expected a list of {"image_id": 139, "category_id": 1, "bbox": [x, y, width, height], "score": 0.9}'
-_ROWS = 1000
 
 
 class _Image(NamedTuple):
@@ -27,30 +24,21 @@ class _Image(NamedTuple):
     height: int
 
 
-def open_detections(path: str, truth: GroundTruthSet, folder: str) -> DetectionsSet:
-    """Detections in any form that evaluate reads.
+def results_rows(path: str, truth: GroundTruthSet) -> Iterator[FrameRow]:
+    """A row for every image of the ground truth, and one for every other that the results speak of.
 
     A results file does not say which images were looked at, nor how large they are: as in COCO's own evaluation, all of
     the ground truth were; and sizes, for the boxes in pixels, are those of the ground truth.
 
     Args:
-        path: what `find_detections` takes, or a COCO results file (.json).
+        path: of the file.
         truth: what the detections will be held against.
-        folder: for a copy in another form.
 
     Raises:
-        UsageError: nothing there, something else, or boxes in an image whose size nobody knows.
+        UsageError: no results file, or boxes in an image whose size nobody knows.
     """
-    if not path.lower().endswith(".json") or storage.stat(path) is None:
-        return find_detections(path)
     images = dict(_images(truth))
-    results = _Results(path)
-    copy = storage.join(folder, "coco_results.parquet")
-    with storage.commit(copy) as temporary:
-        with pq.ParquetWriter(temporary, DETECTIONS, compression="zstd") as writer:
-            for rows in _in_groups(_rows(path, results, images)):
-                writer.write_table(detections_table(rows, {}))
-    return DetectionsSet(path, (copy,), {})
+    return _rows(path, _Results(path), images)
 
 
 def _images(truth: GroundTruthSet) -> Iterator[tuple[str, _Image]]:
@@ -114,7 +102,6 @@ class _Results:
 
 
 def _rows(path: str, results: _Results, images: Mapping[str, _Image]) -> Iterator[FrameRow]:
-    """A row for every image of the ground truth, and one for every other that the results speak of."""
     source_ids = {key: image.source_id for key, image in images.items()}
     truth_of = match_keys(results.image_ids, source_ids).truth_of
     id_of = {key: image_id for image_id, key in truth_of.items()}
@@ -132,13 +119,3 @@ def _rows(path: str, results: _Results, images: Mapping[str, _Image]) -> Iterato
     for image_id in results.image_ids:
         if image_id not in truth_of:
             yield FrameRow(image_id, source, "image", 0, detections=Detections.empty())
-
-
-def _in_groups(rows: Iterator[FrameRow]) -> Iterator[Sequence[FrameRow]]:
-    some: list[FrameRow] = []
-    for row in rows:
-        some.append(row)
-        if len(some) == _ROWS:
-            yield some
-            some = []
-    yield some

@@ -4,6 +4,7 @@
 
 import dataclasses
 import itertools
+import posixpath
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 
 from od_core import storage
 from od_core.annotations.ground_truth_set import open_ground_truth
+from od_core.annotations.record_truth import RecordTruth
 from od_core.annotations.stored_truth import StoredFiles, find_stored_truth
 from od_core.errors import UsageError
 from pipelines.infer.job import InferJob, kind_of
@@ -25,8 +27,8 @@ _LOOKED_AT = 100
 class InferTruth(InferJob):
     """Detect objects in the images of a ground truth; the inputs of the run are its paths, not the images'.
 
-    Of a record dataset these are the shards of some splits, as whole files. Of other ground truth they are the images
-    and videos that its rows name.
+    Of a record dataset these are the shards of some splits, as whole files, likewise of other TFRecords. Of other
+    ground truth they are the images and videos that its rows name.
 
     Attributes:
         splits: of record datasets; empty for all there are.
@@ -68,7 +70,11 @@ class InferTruth(InferJob):
 
     def _images(self, path: str) -> Iterator[Source]:
         key = None
-        for table in open_ground_truth(path, images=self.images, splits=self.splits).tables():
+        truth = open_ground_truth(path, images=self.images, splits=self.splits)
+        if isinstance(truth, RecordTruth):
+            yield from (_source(posixpath.basename(file), file, "record") for file in truth.paths)
+            return
+        for table in truth.tables():
             usable = table.filter(pc.equal(table.column("status"), "done"))
             for row in usable.select(["key", "source", "kind"]).to_pylist():
                 if row["key"] != key:  # a video has a row a frame

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from od_core import storage
 from od_core.annotations.ground_truth_set import open_ground_truth
+from od_core.annotations.record_truth import RecordTruth
 from od_core.annotations.stored_truth import find_stored_truth
 from od_core.detections import Detections
 from od_core.drawing import draw_detections, draw_ground_truth, side_by_side
@@ -64,13 +65,20 @@ def choose_sample(
 def _sample_images(path: str, images: str | None, splits: Sequence[str]) -> Iterator[SampleImage]:
     stored = find_stored_truth(path) if storage.is_folder(path) or storage.stat(path) is not None else None
     if stored is None or stored.form != "records":
-        for table in open_ground_truth(path, images=images, splits=splits).tables():
+        opened = open_ground_truth(path, images=images, splits=splits)
+        if isinstance(opened, RecordTruth):
+            for one, record in opened.rows():
+                if one.objects is not None:
+                    key = one.source_id or one.key
+                    yield SampleImage(_order(one.key), key, one.source, record.offset, one.objects)
+            return
+        for table in opened.tables():
             for row, truth in _rows(table):
                 yield SampleImage(_order(row["key"]), row["key"], row["source"], None, truth)
         return
     for file in stored.paths:
-        with storage.open_input(file) as opened:
-            for batch in pq.ParquetFile(opened).iter_batches(1000):
+        with storage.open_input(file) as parquet:
+            for batch in pq.ParquetFile(parquet).iter_batches(1000):
                 table = pa.Table.from_batches([batch])
                 if splits:
                     table = table.filter(pc.is_in(table.column("split"), pa.array(splits)))

@@ -5,7 +5,6 @@
 import dataclasses
 import importlib.metadata
 import io
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from od_core.images import IMAGE_EXTENSIONS
 from od_core.jpeg_decoders import DEFAULT_DECODER, JPEG_DECODERS
 from od_core.label_map import LabelMap
 from od_core.model_tensors import API_TENSORS, ModelTensors
+from od_core.record_file import is_record_name
 from od_core.records import is_gzip
 from od_core.schemas import FrameError, FrameRow, detections_table
 from od_core.video import VIDEO_EXTENSIONS
@@ -41,7 +41,6 @@ _ITEM_LIMITS = {
     "record": ItemLimit(pieces=16, weight=128 << 20),
     "video": ItemLimit(pieces=16, weight=32 << 20),
 }
-_RECORD_NAME = re.compile(r"\.(tf_?records?|records?)(-\d+-of-\d+)?(\.gz)?$|-\d{5}-of-\d{5}$", re.IGNORECASE)
 _VERSIONS_OF = ("boxbeam", "tensorflow", "numpy", "pillow", "av", "pyarrow", "apache-beam")
 
 DEFAULT_MIN_SCORES = {"image": 0.0, "record": 0.0, "video": 0.05}
@@ -183,7 +182,7 @@ def whole_failed(source: Source, error: FrameError) -> FrameRow:
 def kind_of(path: str) -> str | None:
     """image, video, record, or None, by a file's name; a GIF is looked into: an animated one is a video."""
     name = path.rsplit("/", 1)[-1].lower()
-    if _RECORD_NAME.search(name):
+    if is_record_name(name):
         return "record"
     extension = name[name.rfind(".") :] if "." in name else ""
     if extension == ".gif" and _is_animated(path):

@@ -9,7 +9,7 @@ from beam_jobs import evaluate
 from od_core.annotations.ground_truth_set import open_ground_truth
 from od_core.errors import UsageError
 from od_core.schemas import DETECTIONS
-from pipelines.evaluate.coco_results import open_detections
+from pipelines.evaluate.detection_forms import open_detections
 from tests.pipelines import evaluation_files as files
 from tests.pipelines.evaluation_files import LEFT, WHOLE, truth_row
 

@@ -392,7 +392,7 @@ def test_parquet_that_is_damaged_within_is_refused(save, tmp_path):
         (
             {"labels.doc": ""},
             "labels.doc",
-            "expected a record dataset made by boxbeam, Parquet with a column `objects`",
+            "expected a record dataset made by boxbeam, other TFRecords, Parquet with a column `objects`",
         ),
         ({"V/a.txt": ""}, "V", r"\(found: 1 \.txt\); expected a record dataset"),
         ({"V/a.jpg": ""}, "V", "images without annotations, expected a record dataset"),

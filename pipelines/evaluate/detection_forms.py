@@ -1,0 +1,61 @@
+"""Detections in any form that evaluate reads; those that are no dataset of boxbeam's are copied into one."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+
+import pyarrow.parquet as pq
+
+from od_core import storage
+from od_core.annotations.ground_truth_set import GroundTruthSet
+from od_core.errors import UsageError
+from od_core.label_map import LabelMap
+from od_core.record_file import record_files
+from od_core.schemas import DETECTIONS, FrameRow, detections_table
+from pipelines.dataset import MANIFEST
+from pipelines.evaluate.coco_results import results_rows
+from pipelines.evaluate.detections import DetectionsSet, find_detections
+from pipelines.evaluate.record_detections import record_rows
+
+_ROWS = 1000
+
+
+def open_detections(path: str, truth: GroundTruthSet, folder: str, label_map: LabelMap | None = None) -> DetectionsSet:
+    """Detections in any form.
+
+    Args:
+        path: what `find_detections` takes, a COCO results file (.json), or TFRecords with `image/detection/*`: a file,
+            a folder, or a pattern.
+        truth: what the detections will be held against.
+        folder: for a copy in another form.
+        label_map: names of the classes of forms that have ids only.
+
+    Raises:
+        UsageError: nothing there, something else, or a label map for detections that have names themselves.
+    """
+    rows = _rows(path, truth)
+    if rows is not None:
+        return DetectionsSet(path, (_copied(rows, folder, label_map.labels if label_map else {}),), {})
+    found = find_detections(path)
+    if label_map is not None:
+        raise UsageError(
+            f"{path}: these detections say themselves what their classes are called: leave --label_map out (it is for"
+            " a model, for COCO results and for TFRecords)"
+        )
+    return found
+
+
+def _rows(path: str, truth: GroundTruthSet) -> Iterator[FrameRow] | None:
+    """The rows of what is no dataset of boxbeam's."""
+    if path.lower().endswith(".json") and storage.stat(path) is not None:
+        return results_rows(path, truth)
+    files = [] if storage.stat(storage.join(path, MANIFEST)) is not None else record_files(path)
+    return record_rows(files) if files else None
+
+
+def _copied(rows: Iterator[FrameRow], folder: str, labels: Mapping[int, str]) -> str:
+    path = storage.join(folder, "detections.parquet")
+    with storage.commit(path) as temporary:
+        with pq.ParquetWriter(temporary, DETECTIONS, compression="zstd") as writer:
+            while some := list(itertools.islice(rows, _ROWS)):
+                writer.write_table(detections_table(some, labels))
+    return path
