@@ -257,6 +257,9 @@ def _metrics(text: str) -> tuple[str, ...]:
 
 def _run(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str]:
     """Evaluate as the command line says; returns what is below --fail_under."""
+    from beam_jobs.launch import reach_file_systems
+
+    reach_file_systems(beam_options)
     if args.model:
         from beam_jobs.evaluate_model import detect
 
@@ -274,7 +277,7 @@ def _run(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str]:
 
 def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str]:
     """Evaluate one split, or everything; returns what is below --fail_under."""
-    from beam_jobs.launch import refuse_output
+    from beam_jobs.launch import reach_file_systems, refuse_output
     from od_core import storage
     from od_core.annotations.joined_truth import open_all_ground_truth
     from od_core.insight.insight import DEFINITION
@@ -292,13 +295,7 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str
     ground_truth = [options.absolute(path) for path in args.ground_truth]
     images = args.images and options.absolute(args.images)
     refuse_output(output)
-    engine = Engine(args.runner, beam_options)
-    remote_files = None
-    if any(storage.is_remote(path) for path in (detections, *ground_truth, output, images or "")):
-        from pipelines.beam_files import BeamFiles
-
-        remote_files = BeamFiles(list(beam_options))
-        storage.register_remote(remote_files)
+    engine, files = Engine(args.runner, beam_options), reach_file_systems(beam_options)
     open_images = _open_images(args)
     label_map = read_label_map(args.label_map) if args.label_map else None
     columns = columns_asked(args.slice_by)
@@ -325,7 +322,7 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str
         from pipelines.evaluate.verdicts import VERDICTS_FILE, VerdictParts
 
         verdicts = VerdictParts(storage.join(folder, "verdicts"), plan.categories, args.iou) if args.verdicts else None
-        values = run(plan, list(factories.values()), engine, values_file, remote_files, verdicts, insight)
+        values = run(plan, list(factories.values()), engine, values_file, files, verdicts, insight)
         looked_into = insight.read() if insight else None
         if verdicts:
             verdicts.join(found, storage.join(output, VERDICTS_FILE))

@@ -37,10 +37,6 @@ def detect(args: argparse.Namespace, beam_options: Sequence[str]) -> str:
     output = options.absolute(args.output)
     refuse_output(output)
     paths = [options.absolute(path) for path in args.ground_truth]
-    if any(storage.is_remote(path) for path in (*paths, output)):
-        from pipelines.beam_files import BeamFiles
-
-        storage.register_remote(BeamFiles(list(beam_options)))
     label_map = read_label_map(args.label_map)
     names = number_names(args, label_map)
     if not args.hierarchy:  # which brings more classes, and with them more numbers

@@ -130,6 +130,7 @@ def _names(text: str) -> tuple[str, ...]:
 def _ask(args: argparse.Namespace, beam_options: Sequence[str]) -> "ExportAsk":
     from od_core import storage
     from pipelines.export import ExportAsk
+    from pipelines.file_systems import FileSystems
 
     ask = ExportAsk(
         options.absolute(args.detections),
@@ -140,10 +141,7 @@ def _ask(args: argparse.Namespace, beam_options: Sequence[str]) -> "ExportAsk":
         args.ground_truth and options.absolute(args.ground_truth),
         args.scores,
     )
-    if any(storage.is_remote(path) for path in (ask.detections, ask.output, ask.ground_truth or "")):
-        from pipelines.beam_files import BeamFiles
-
-        storage.register_remote(BeamFiles(list(beam_options)))
+    storage.register_remote(FileSystems(beam_options))
     return ask
 
 

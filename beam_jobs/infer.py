@@ -210,13 +210,17 @@ def find_model(model: str) -> tuple[str, str]:
         ModelError: no model is there, or it cannot be read.
     """
     from od_core import model as models
+    from od_core import storage
     from od_core.errors import ModelError
+    from od_core.remote_model import local_model
 
-    files = models.find_model(model)
-    try:
-        return files.path, files.digest()
-    except OSError as error:
-        raise ModelError(f"{error.filename or files.path}: the model cannot be read ({error.strerror})") from error
+    with local_model(model) as path:
+        files = models.find_model(path)
+        try:
+            digest = files.digest()
+        except OSError as error:
+            raise ModelError(f"{error.filename or files.path}: the model cannot be read ({error.strerror})") from error
+    return model if storage.is_remote(model) else files.path, digest
 
 
 if __name__ == "__main__":

@@ -40,7 +40,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="PBTXT",
         help="classes of TFRecords that others wrote (default: the only label map beside them)",
     )
-    args = made.parse_args(argv)
+    args, beam_options = options.parse(made, argv)
+    from od_core import storage
+
+    if not any(map(storage.is_remote, (*args.path, args.label_map or ""))):
+        return _inspect(made, args)
+    from beam_jobs.inspect_remote import on_local_disk
+
+    return on_local_disk(made, args, beam_options, lambda: _inspect(made, args))
+
+
+def _inspect(made: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     from od_core import storage
     from od_core.errors import BoxbeamError, InputError, LabelMapError
 
@@ -75,8 +85,6 @@ def _resolved(given: str) -> list[str]:
     from od_core.annotations.annotated import no_such_path
     from od_core.errors import UsageError
 
-    if storage.is_remote(given):
-        raise UsageError(f"{given}: not on this machine's disks; copy it here first")
     path = storage.local_path(given)
     if os.path.lexists(path):
         return [path]

@@ -17,6 +17,7 @@ from od_core.errors import BoxbeamError, OutputError, RunStoppedError, TooManyFa
 from pipelines.dataset import Dataset, refuse_other_use
 from pipelines.engine import Engine
 from pipelines.executor import Work
+from pipelines.file_systems import FileSystems
 from pipelines.items import Ask
 from pipelines.job import Job
 from pipelines.plan import make_plan
@@ -64,7 +65,8 @@ def perform(
         BoxbeamError: it was refused, stopped, or too much of it failed.
     """
     engine = Engine(args.runner, beam_options)
-    work = _work(make_job, args, engine)
+    files = reach_file_systems(beam_options)
+    work = _work(make_job, args, engine, files)
     if args.dry_run:
         _dry_run(work)
         return None
@@ -75,14 +77,18 @@ def perform(
     return result
 
 
-def _work(make_job: Callable[[], Job], args: argparse.Namespace, engine: Engine) -> Work:
+def reach_file_systems(beam_options: Sequence[str]) -> FileSystems:
+    """Make paths with a scheme known in this process; what it returns does so in others."""
+    files = FileSystems(beam_options)
+    storage.register_remote(files)
+    return files
+
+
+def _work(make_job: Callable[[], Job], args: argparse.Namespace, engine: Engine, files: FileSystems) -> Work:
     inputs, output = [options.absolute(path) for path in args.input], options.absolute(args.output)
     refuse_output(output)
-    remote_files = None
-    if any(storage.is_remote(path) for path in (*inputs, output)):
-        from pipelines.beam_files import BeamFiles
-
-        remote_files = BeamFiles(list(engine.beam_options))
+    for path in filter(storage.is_remote, (*inputs, output)):
+        files.check(path)
     job = make_job()
     memory = options.default_worker_memory() if args.worker_memory == "auto" else args.worker_memory
     return Work(
@@ -93,7 +99,7 @@ def _work(make_job: Callable[[], Job], args: argparse.Namespace, engine: Engine)
         stall_seconds=args.stall_timeout,
         memory_bytes=memory,
         run_id=uuid.uuid4().hex,
-        remote_files=remote_files,
+        remote_files=files,
     )
 
 

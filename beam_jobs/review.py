@@ -103,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _ask(args: argparse.Namespace, beam_options: Sequence[str]) -> "ReviewAsk":
     from od_core import storage
+    from pipelines.file_systems import FileSystems
     from pipelines.review.pages import ReviewAsk
 
     ask = ReviewAsk(
@@ -115,10 +116,7 @@ def _ask(args: argparse.Namespace, beam_options: Sequence[str]) -> "ReviewAsk":
         args.self_contained,
         args.workers or options.cores(),
     )
-    if any(storage.is_remote(path) for path in (ask.detections, *ask.ground_truth, ask.originals or "")):
-        from pipelines.beam_files import BeamFiles
-
-        storage.register_remote(BeamFiles(list(beam_options)))
+    storage.register_remote(FileSystems(beam_options))
     return ask
 
 

@@ -1,7 +1,7 @@
 """Files on any file system: stat, walk, glob, read, and commit whole files atomically.
 
 Plain paths and `file://` are the local disk. Other schemes (`s3://`, `gs://`, `hdfs://`) are served by whatever was
-registered for them with `register_remote`; od_core itself knows none, the engine registers Apache Beam's file systems.
+registered for them with `register_remote`; od_core itself knows none, the engine registers `pipelines.file_systems`.
 
 A file is always written to a local temporary file first and then published in one step: renamed on the local disk,
 uploaded to the final name elsewhere (object stores show an object only when it is complete).
@@ -19,7 +19,7 @@ import stat as statfile
 import tempfile
 import uuid
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 from od_core.errors import StorageError
 
@@ -35,6 +35,7 @@ class FileInfo(NamedTuple):
     mtime_ms: int
 
 
+@runtime_checkable  # Beam asks, where a graph's functions take one
 class RemoteFiles(Protocol):
     """What storage asks of a file system that is not the local disk. Paths are full, with their scheme."""
 
@@ -55,6 +56,9 @@ class RemoteFiles(Protocol):
 
     def remove(self, paths: list[str]) -> None:
         """Delete files."""
+
+    def remove_leftovers(self, folder: str) -> None:
+        """Give up what killed processes began to upload to a folder, or below it, and did not finish."""
 
 
 # What the kernel answers for a path at which there is no file: also a link that leads to itself, a name too long.
@@ -232,19 +236,6 @@ def read_bytes(path: str) -> bytes:
 
 
 @contextlib.contextmanager
-def local_copy(path: str) -> Iterator[str]:
-    """A local file with these bytes: the file itself, or a copy that is gone afterwards."""
-    if not is_remote(path):
-        yield local_path(path)
-        return
-    with tempfile.NamedTemporaryFile(prefix="boxbeam-", suffix=os.path.splitext(path)[1]) as copy:
-        with open_input(path) as file:
-            shutil.copyfileobj(file, copy, 1 << 20)
-        copy.flush()
-        yield copy.name
-
-
-@contextlib.contextmanager
 def commit(path: str) -> Iterator[pathlib.Path]:
     """Write a file so that it exists whole or not at all.
 
@@ -354,8 +345,11 @@ def remove(paths: list[str]) -> None:
 
 
 def remove_leftovers(folder: str) -> None:
-    """Delete the temporary files that a killed `commit` left in a local folder (not below it)."""
-    if is_remote(folder) or not is_folder(folder):
+    """Delete the temporary files that a killed `commit` left in a folder (not below it, on a local disk)."""
+    if is_remote(folder):
+        _remote_files(folder).remove_leftovers(folder)
+        return
+    if not is_folder(folder):
         return
     for name in os.listdir(local_path(folder)):
         if _TEMPORARY.match(name):

@@ -1,9 +1,10 @@
-"""Apache Beam's file systems (s3://, gs://, hdfs:// and others) behind od_core.storage."""
+"""Apache Beam's file systems (gs://, hdfs:// and others) behind od_core.storage."""
 
 import contextlib
 import pathlib
 import shutil
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, cast
 
 from od_core.errors import StorageError, UsageError
@@ -15,21 +16,12 @@ _COPY_BYTES = 8 << 20
 class BeamFiles:
     """Every path through Beam's FileSystems, with the given pipeline options. Picklable; imports Beam at first use."""
 
-    def __init__(self, options: list[str]):
+    def __init__(self, options: Sequence[str]):
         self._options = list(options)
         self._opened: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_options": self._options, "_opened": None}
-
-    def _files_for(self, path: str) -> Any:
-        """Beam's FileSystems; refuses what would otherwise be tried again and again for minutes."""
-        if self._opened is None and path.startswith("s3://") and not _has_s3_credentials(self._options):
-            raise UsageError(
-                f"{path}: no credentials for S3 were found (looked at --s3_access_key_id, the environment, ~/.aws and"
-                " the machine's role). Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the options"
-            )
-        return self._files
 
     @property
     def _files(self) -> Any:
@@ -48,7 +40,7 @@ class BeamFiles:
 
         with _explained(path):
             try:
-                if not self._files_for(path).exists(path):
+                if not self._files.exists(path):
                     return None
                 # metadata() rather than match(): a name may hold brackets, which match() takes for a pattern.
                 return _info(self._files.get_filesystem(path).metadata(path))
@@ -63,57 +55,61 @@ class BeamFiles:
         """See storage.RemoteFiles."""
         from apache_beam.io.filesystem import CompressionTypes
 
-        return cast(BinaryIO, self._files_for(path).open(path, compression_type=CompressionTypes.UNCOMPRESSED))
+        return cast(BinaryIO, self._files.open(path, compression_type=CompressionTypes.UNCOMPRESSED))
 
     def upload(self, local: pathlib.Path, path: str) -> None:
-        """See storage.RemoteFiles: an object appears when its upload is closed."""
+        """See storage.RemoteFiles: an object appears when its upload is closed, a file of HDFS when it is renamed."""
         from apache_beam.io.filesystem import CompressionTypes
 
-        try:
+        in_place = not path.lower().startswith("hdfs://")
+        folder, _, name = path.rpartition("/")
+        uploaded = path if in_place else f"{folder}/.boxbeam-{uuid.uuid4().hex}-{name}"
+        with _writing(path):
             with open(local, "rb") as source:
-                target = self._files_for(path).create(path, compression_type=CompressionTypes.UNCOMPRESSED)
+                target = self._files.create(uploaded, compression_type=CompressionTypes.UNCOMPRESSED)
                 shutil.copyfileobj(source, target, _COPY_BYTES)
                 target.close()
-            arrived = self.stat(path)
+            arrived = self.stat(uploaded)
             if arrived is None or arrived.size != local.stat().st_size:
                 raise OSError(f"{arrived.size if arrived else 'no'} bytes arrived of {local.stat().st_size}")
-        except Exception as error:  # Beam's file systems raise what their client libraries raise
-            raise StorageError(
-                f"{path}: cannot be written ({error}); repeat the command when this is mended: finished work is kept"
-            ) from error
+        if not in_place:
+            self.move(uploaded, path)
 
     def move(self, source: str, target: str) -> None:
         """See storage.RemoteFiles: object stores copy, and then remove."""
-        try:
-            self._files_for(target).rename([source], [target])
-        except Exception as error:  # Beam's file systems raise what their client libraries raise
-            raise StorageError(
-                f"{target}: cannot be written ({error}); repeat the command when this is mended: finished work is kept"
-            ) from error
+        with _writing(target):
+            if target.lower().startswith("hdfs://") and self._files.exists(target):
+                self._files.delete([target])  # its rename replaces nothing
+            self._files.rename([source], [target])
 
     def remove(self, paths: list[str]) -> None:
         """See storage.RemoteFiles."""
         if paths:
-            self._files_for(paths[0]).delete(paths)
+            self._files.delete(paths)
+
+    def remove_leftovers(self, folder: str) -> None:
+        """See storage.RemoteFiles: what Beam does not finish to upload, its clients give up themselves."""
 
     def _match(self, pattern: str) -> list[FileInfo]:
         with _explained(pattern):
-            (result,) = self._files_for(pattern).match([pattern])
+            (result,) = self._files.match([pattern])
         return [_info(metadata) for metadata in result.metadata_list]
-
-
-def _has_s3_credentials(options: list[str]) -> bool:
-    if any(option.startswith("--s3_access_key_id") for option in options):
-        return True
-    try:
-        import boto3
-    except ImportError:
-        return True  # Beam will say what is missing
-    return boto3.Session().get_credentials() is not None
 
 
 def _info(metadata: Any) -> FileInfo:
     return FileInfo(metadata.path, metadata.size_in_bytes, round(1000 * (metadata.last_updated_in_seconds or 0)))
+
+
+@contextlib.contextmanager
+def _writing(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (StorageError, UsageError):
+        raise
+    except Exception as error:  # Beam's file systems raise what their client libraries raise
+        raise StorageError(
+            f"{path}: cannot be written ({error}); repeat the command when this is mended: finished work is kept"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -124,8 +120,7 @@ def _explained(path: str) -> Iterator[None]:
         raise
     except (ValueError, ImportError) as error:  # Beam's words for: no such file system here
         raise UsageError(
-            f"{path}: Beam has no file system for it here ({error}). Install it: pip install 'apache-beam[aws]' for"
-            " s3://, 'apache-beam[gcp]' for gs://, 'hdfs' for hdfs://"
+            f"{path}: Apache Beam has no file system for it here, or its options are missing ({error})"
         ) from error
     except Exception as error:  # Beam's file systems raise whatever their client libraries raise
         raise StorageError(f"{path}: cannot be listed ({error})") from error

@@ -51,7 +51,7 @@ class InferJob:
     """Detect objects; see the engine's Job for what the methods promise.
 
     Attributes:
-        model: local path of the export, as `od_core.model.open_detector` takes it.
+        model: path of the export, as `od_core.remote_model.local_model` takes it: on a disk, or copied by each worker.
         model_sha256: digest of its bytes.
         label_map: names of the class ids.
         min_score: detections below are left out; None for `DEFAULT_MIN_SCORES`.

@@ -13,7 +13,9 @@ from od_core import storage
 from od_core.errors import ImageError, InputError, LabelMapError
 from od_core.images import decode_image
 from od_core.jpeg_decoders import jpeg_decoder
+from od_core.local_copies import local_copy
 from od_core.model import Detector, open_detector
+from od_core.remote_model import local_model
 from od_core.schemas import FrameError, FrameRow, detections_table
 from od_core.video import MAX_PIXELS, VideoDamage, VideoFrame, read_video
 from od_core.video_ranges import END, RangeEnd, read_range
@@ -54,9 +56,10 @@ class InferWorker:
 
     def __init__(self, job: "InferJob", threads: int):
         self._job = job
-        self._detector: Detector = open_detector(
-            job.model, tensors=job.tensors, keep=job.keep, device=claimed_device(job.devices)
-        )
+        with local_model(job.model, job.model_sha256) as model:
+            self._detector: Detector = open_detector(
+                model, tensors=job.tensors, keep=job.keep, device=claimed_device(job.devices)
+            )
         self._decode_jpeg = jpeg_decoder(job.decoder, self._detector)
         self._batch_size = BatchSize(job.batch_size, self._detector.signature.batch_limit)
         self._threads = threads
@@ -144,7 +147,7 @@ class InferWorker:
         position = piece.start if piece.total > 1 else 0
         joint: Joint | None = None
         try:
-            with reading(source.uri), storage.local_copy(source.uri) as path, _naming_no(path):
+            with reading(source.uri), local_copy(source.uri) as path, _naming_no(path):
                 elements = functools.partial(self._elements, piece, path, lambda: watch.advance({}))
                 for frame in prefetch(elements, self._decoders, _FRAMES_AHEAD):
                     if isinstance(frame, RangeEnd):

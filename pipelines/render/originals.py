@@ -11,6 +11,7 @@ import numpy.typing as npt
 from od_core import storage
 from od_core.errors import ImageError, InputError, RecordError
 from od_core.images import decode_image
+from od_core.local_copies import local_copy
 from od_core.video import VideoFrame, read_video
 from pipelines.items import Piece
 from pipelines.job import Watch
@@ -97,7 +98,7 @@ class Originals:
         with contextlib.ExitStack() as stack:
             with self._opening(piece):
                 storage.open_input(piece.source.uri).close()
-                path = stack.enter_context(storage.local_copy(piece.source.uri))
+                path = stack.enter_context(local_copy(piece.source.uri))
             yield path
 
     @contextlib.contextmanager

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from od_core import storage
 from od_core.errors import ImageError, InputError
 from od_core.images import decode_image, encode_jpeg, read_header
+from od_core.local_copies import local_copy
 from od_core.video import MAX_PIXELS, VideoFrame, read_video
 from od_core.video_file import open_video
 from od_core.video_writer import VideoWriter
@@ -125,7 +126,7 @@ def show_video(path: str, proxy: pathlib.Path, *, copy: bool = False) -> ShownVi
         copy: write it anew in any case.
     """
     try:
-        with storage.local_copy(path) as local:
+        with local_copy(path) as local:
             as_it_is = not copy and not storage.is_remote(path) and _plays(local)
             return _shown_video(local, None if as_it_is else proxy)
     except OSError as error:

@@ -226,8 +226,18 @@ def test_a_file_that_is_another_kind_of_model_is_refused_with_the_way_out(refusa
     assert said.endswith("It opens SavedModel folders and frozen graphs (.pb).")
 
 
-def test_a_model_on_another_machine_is_refused(refusal):
-    assert "models are read from there: copy it first" in refusal(model="gs://bucket/model")
+@pytest.mark.parametrize("option", ["model", "label_map", "input", "output"])
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("gs://bucket/a", "gs:// needs a package that is not installed: pip install 'apache-beam[gcp]'"),
+        ("hdfs://a", "hdfs:// needs a package that is not installed: pip install hdfs"),
+        ("https://a.org/b", "no file system of this kind is known: there are local paths, s3://, gs://, hdfs://"),
+    ],
+)
+def test_what_a_file_system_needs_is_said(refusal, monkeypatch, option, path, words):
+    monkeypatch.setattr("pipelines.file_systems._is_installed", lambda module: False)
+    assert f"{path}: {words}" in refusal(**{option: path})
 
 
 # The output

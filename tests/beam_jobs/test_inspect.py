@@ -515,10 +515,11 @@ def test_a_path_that_is_not_there_is_wrong_usage(said, tmp_path):
     )
 
 
-def test_a_remote_path_is_wrong_usage(said):
-    status, text = said("s3://bucket/found")
+def test_what_a_remote_path_needs_is_said(said, monkeypatch):
+    monkeypatch.setattr("pipelines.file_systems._is_installed", lambda module: False)
+    status, text = said("gs://bucket/found")
     assert status == 2
-    assert "not on this machine's disks; copy it here first" in text
+    assert "gs://bucket/found: gs:// needs a package that is not installed: pip install 'apache-beam[gcp]'" in text
 
 
 def test_a_folder_and_a_file_of_no_kind_are_wrong_usage(said, tmp_path):

@@ -7,14 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow.parquet as pq
+from PIL import Image
 
 from od_core.harbour import sample
 from od_core.harbour.ships import LABELS
 from od_core.schemas import ground_truth_table
 
-from .material import boxbeam
+from .commands import boxbeam
 
 IMAGES, FRAMES = 24, 40
+# Names that are patterns, hold a space or are not ASCII must survive an object store and a cluster.
+ODD_NAMES = ("[odd] é/picture 00.png", "[odd] é/picture [1].png", "100%/a+b&c.png", "#1?.png")
+OUTPUTS = {"convert": "records", "infer": "found", "evaluate": "scores", "render": "pictures"}
 
 # Column of a row file -> not compared: where the sources lie.
 _PLACES = ("source",)
@@ -24,42 +28,70 @@ _OF_THE_RUN = ("run.json", "evaluation.html")
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """Harbours: a Pascal VOC folder with a video in it, and the video's ground truth."""
+    """Harbours: a Pascal VOC folder with a video and oddly named pictures in it, the video's ground truth, and a model.
 
-    folder: pathlib.Path
+    Attributes:
+        folder: its path, or its place in a bucket.
+    """
+
+    folder: str
 
     @property
-    def truth(self) -> pathlib.Path:
+    def data(self) -> str:
+        """What is converted, and looked at by the model."""
+        return f"{self.folder}/data"
+
+    @property
+    def truth(self) -> str:
         """The ground truth of every frame of the video."""
-        return self.folder / "truth.parquet"
+        return f"{self.folder}/truth.parquet"
+
+    @property
+    def model(self) -> tuple[str, str]:
+        """A frozen graph and its label map."""
+        return f"{self.folder}/model.pb", f"{self.folder}/labels.pbtxt"
 
 
 def draw_scene(folder: pathlib.Path) -> Scene:
-    """Draw the scene in a folder that may be new."""
-    scene = Scene(folder)
-    sample.write_images(folder, IMAGES, width=320, height=192)
-    sample.write_video(folder / "harbour.mp4", FRAMES, width=320, height=192)
+    """Draw the scene in an empty folder."""
+    scene = Scene(str(folder))
+    data = folder / "data"
+    sample.write_images(data, IMAGES, width=320, height=192)
+    picture = Image.open(data / "JPEGImages" / "harbour_000.jpg")
+    for name in ODD_NAMES:
+        (data / "more" / name).parent.mkdir(parents=True, exist_ok=True)
+        picture.save(data / "more" / name)
+    sample.write_video(data / "harbour.mp4", FRAMES, width=320, height=192)
     rows = list(sample.video_ground_truth("harbour.mp4", FRAMES, width=320, height=192))
     pq.write_table(ground_truth_table(rows, LABELS), scene.truth)
+    for made, place in zip((sample.MODEL, sample.LABEL_MAP), scene.model, strict=True):
+        pathlib.Path(place).write_bytes(pathlib.Path(made).read_bytes())
     return scene
 
 
-def run_chain(scene: Scene, folder: pathlib.Path, options: Sequence[str], witness: pathlib.Path) -> None:
-    """convert, infer, evaluate and render: into records/, found/, scores/ and pictures/ of a folder."""
-    folder.mkdir(parents=True)
-    model = ("--model", sample.MODEL, "--label_map", sample.LABEL_MAP)
-    truth = ("--ground_truth", folder / "records", scene.truth)
-    found = ("--detections", folder / "found")
+def run_chain(
+    scene: Scene, place: str, options: Sequence[str], *, logs: pathlib.Path, jobs: Sequence[str] = tuple(OUTPUTS)
+) -> None:
+    """convert, infer, evaluate and render: into records/, found/, scores/ and pictures/ of a place.
+
+    Args:
+        place: a folder, or a place in a bucket.
+        options: Beam's.
+        logs: a folder for what the commands print, and, as witness/, for what they commit themselves.
+        jobs: some of the chain, of which the others are not needed.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
+    model, label_map = scene.model
+    truth, found = ("--ground_truth", f"{place}/records", scene.truth), ("--detections", f"{place}/found")
     commands = {
-        "convert": ("--input", scene.folder, "--label_map", sample.LABEL_MAP, "--num_shards", 12),
-        "infer": (*model, "--input", scene.folder),
+        "convert": ("--input", scene.data, "--label_map", label_map, "--num_shards", 12),
+        "infer": ("--model", model, "--label_map", label_map, "--input", scene.data),
         "evaluate": (*found, *truth),
         "render": (*found, *truth, "--layout", "side_by_side"),
     }
-    outputs = {"convert": "records", "infer": "found", "evaluate": "scores", "render": "pictures"}
-    for job, arguments in commands.items():
-        output = ("--output", folder / outputs[job])
-        boxbeam(job, *arguments, *output, *options, log=folder / f"{job}.log", witness=witness)
+    for job in jobs:
+        output = ("--output", f"{place}/{OUTPUTS[job]}")
+        boxbeam(job, *commands[job], *output, *options, log=logs / f"{job}.log", witness=logs / "witness")
 
 
 def contents(folder: pathlib.Path) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
+from .chain import Scene, draw_scene, run_chain
 from .fetch import MissingToolError, flink_class_path, s3_gateway, tool
 from .flink import FlinkCluster, flink_cluster
-from .material import LocalRun, run_locally
 from .places import CACHE
 from .processes import tail
 from .s3 import S3Server, s3_server
@@ -70,9 +70,17 @@ def s3(
 
 
 @pytest.fixture(scope="session")
-def local_run(tmp_path_factory: pytest.TempPathFactory) -> LocalRun:
-    """The material, and the rows that `boxbeam infer` makes of it on one machine."""
-    return run_locally(tmp_path_factory.mktemp("local"))
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """Harbours."""
+    return draw_scene(tmp_path_factory.mktemp("scene"))
+
+
+@pytest.fixture(scope="session")
+def here(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The chain's outputs as one machine makes them."""
+    folder = tmp_path_factory.mktemp("here")
+    run_chain(scene, str(folder / "out"), [], logs=folder / "logs")
+    return folder / "out"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,9 +4,9 @@ import pathlib
 
 import pytest
 
-from .chain import FRAMES, IMAGES, Scene, contents, draw_scene, run_chain
+from .chain import FRAMES, IMAGES, ODD_NAMES, Scene, contents, run_chain
+from .commands import commits
 from .flink import TASK_MANAGERS, FlinkCluster
-from .material import commits
 
 pytestmark = pytest.mark.cluster
 
@@ -14,29 +14,16 @@ JOBS = {"convert": "records", "infer": "found", "render": "pictures"}
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    """Harbours."""
-    return draw_scene(tmp_path_factory.mktemp("scene"))
-
-
-@pytest.fixture(scope="module")
-def here(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """The chain's outputs as one machine makes them."""
-    folder = tmp_path_factory.mktemp("here")
-    run_chain(scene, folder / "out", [], folder / "witness")
-    return folder / "out"
-
-
-@pytest.fixture(scope="module")
 def there(flink: FlinkCluster, scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """The chain's outputs as the cluster makes them; what the launcher itself commits is noted in launcher/."""
+    """The chain's outputs as the cluster makes them; what the launcher itself commits is noted in logs/witness/."""
     folder = tmp_path_factory.mktemp("there")
-    run_chain(scene, folder / "out", flink.options, folder / "launcher")
+    run_chain(scene, str(folder / "out"), flink.options, logs=folder / "logs")
     return folder / "out"
 
 
 @pytest.mark.parametrize(
-    ("output", "rows"), [("records", IMAGES), ("found", IMAGES + FRAMES), ("pictures", IMAGES + 1)]
+    ("output", "rows"),
+    [("records", IMAGES), ("found", IMAGES + FRAMES + len(ODD_NAMES)), ("pictures", IMAGES + 1 + len(ODD_NAMES))],
 )
 def test_the_cluster_makes_what_one_machine_makes(
     here: pathlib.Path, there: pathlib.Path, output: str, rows: int
@@ -69,6 +56,6 @@ def test_items_are_done_by_the_task_managers_and_never_by_the_launcher(
     assert workers <= {process.pid for process in flink.task_managers}
     if job == "convert":  # the others have so few items that one worker may get them all
         assert len(workers) == TASK_MANAGERS
-    by_launcher = set().union(*commits(there.parent / "launcher").values())
+    by_launcher = set().union(*commits(there.parent / "logs" / "witness").values())
     assert not any(path.startswith(parts) for path in by_launcher)
     assert str(there / JOBS[job] / "manifest.json") in by_launcher

@@ -19,8 +19,8 @@ import pytest
 
 from tests.pipelines.conftest import Rows, dataset_rows
 
+from .commands import environment
 from .flink import TASK_MANAGERS, FlinkCluster
-from .material import environment
 from .places import REPOSITORY
 from .processes import running, wait_until
 

@@ -1,34 +1,145 @@
-"""boxbeam from and to an S3 bucket, on a real S3 server."""
+"""boxbeam from and to an S3 bucket, on a real S3 server: every path a command takes may lie there."""
 
 import pathlib
+import random
 
 import pytest
 
-from .material import LocalRun, infer, rows
+from od_core.storage import FileInfo
+from pipelines.s3_files import S3Files
+
+from .chain import FRAMES, IMAGES, ODD_NAMES, OUTPUTS, Scene, contents, run_chain
+from .commands import boxbeam
 from .s3 import S3Server
 
 pytestmark = pytest.mark.cluster
 
 
-def test_infer_from_a_bucket_to_a_bucket(s3: S3Server, local_run: LocalRun, tmp_path: pathlib.Path) -> None:
+class Bucket:
+    """A bucket with the scene in it, and the chain's outputs as a run made them from there to there."""
+
+    def __init__(self, s3: S3Server, scene: Scene, folder: pathlib.Path):
+        self.name, self.logs, self.out = s3.new_bucket(), folder / "logs", folder / "out"
+        s3.upload(pathlib.Path(scene.folder), self.name, "scene/")
+        # What a run that was killed in the middle of an upload leaves, of which a bucket shows nothing.
+        with s3.client() as client:
+            for key in ("out/found/_work/parts/half.parquet", "elsewhere/half.parquet"):
+                client.create_multipart_upload(Bucket=self.name, Key=key)
+        self.scene, self.place = Scene(f"s3://{self.name}/scene"), f"s3://{self.name}/out"
+        run_chain(self.scene, self.place, s3.options, logs=self.logs)
+        s3.download(self.name, "out/", self.out)
+
+
+@pytest.fixture(scope="module")
+def bucket(s3: S3Server, scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Bucket:
+    """The chain, run once."""
+    return Bucket(s3, scene, tmp_path_factory.mktemp("bucket"))
+
+
+@pytest.mark.parametrize("output", OUTPUTS.values())
+def test_a_bucket_holds_what_one_machine_makes(here: pathlib.Path, bucket: Bucket, output: str) -> None:
+    expected = contents(here / output)
+    assert contents(bucket.out / output) == expected
+    rows = {"records": IMAGES, "found": IMAGES + FRAMES + len(ODD_NAMES), "pictures": IMAGES + len(ODD_NAMES) + 1}
+    assert len(expected["rows"]) == rows.get(output, len(expected["rows"]))
+
+
+def test_nothing_is_left_in_a_bucket_that_does_not_belong_there(s3: S3Server, bucket: Bucket) -> None:
+    made = {key.removeprefix("out/") for key in s3.objects(bucket.name, "out/")}
+    assert not [key for key in made if "_work" in key or "tmp" in key or key.endswith("/")]
+    assert {key for key in made if key.startswith("found/") and not key.endswith(".parquet")} == {
+        "found/manifest.json",
+        "found/run.json",
+    }
+    assert s3.unfinished_uploads(bucket.name) == ["elsewhere/half.parquet"]
+
+
+def test_the_password_is_in_no_file(s3: S3Server, bucket: Bucket) -> None:
+    files = [path for folder in (bucket.out, bucket.logs) for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 40
+    assert [path.name for path in files if s3.secret_access_key.encode() in path.read_bytes()] == []
+
+
+def test_a_finished_output_in_a_bucket_is_left_alone(s3: S3Server, bucket: Bucket) -> None:
+    before = s3.objects(bucket.name, "out/found/")
+    model, label_map = bucket.scene.model
+    arguments = ("--model", model, "--label_map", label_map, "--input", bucket.scene.data)
+    output = ("--output", f"{bucket.place}/found", *s3.options)
+    said = boxbeam("infer", *arguments, *output, log=bucket.logs / "again.log", witness=bucket.logs / "witness")
+    assert "nothing to do" in said
+    assert s3.objects(bucket.name, "out/found/") == before
+
+
+@pytest.mark.parametrize(
+    ("job", "arguments", "said"),
+    [
+        ("inspect", "{place}/records", "record dataset, valid"),
+        ("inspect", "{place}/found", "detections dataset, valid"),
+        ("inspect", "{scene}/model.pb", "a detector boxbeam can run"),
+        ("inspect", "{scene}/data/harbour.mp4 --decode", f"decoded: {FRAMES} frames"),
+        ("export", "--detections {place}/found --format coco --output {place}/coco.json", "detections in"),
+        ("export", "--detections {place}/found --format yolo --output {logs}/yolo", "detections in"),
+        ("review", "--detections {place}/found --output {logs}/pages", "open"),
+    ],
+)
+def test_single_passes_read_a_bucket(s3: S3Server, bucket: Bucket, job: str, arguments: str, said: str) -> None:
+    words = arguments.format(place=bucket.place, scene=bucket.scene.folder, logs=bucket.logs).split()
+    log = bucket.logs / f"{job}.log"
+    assert said in boxbeam(job, *words, *s3.options, log=log, witness=bucket.logs / "witness")
+
+
+# The file system itself
+
+
+@pytest.fixture
+def files(s3: S3Server) -> S3Files:
+    """What serves s3:// in a run."""
+    return S3Files(s3.options)
+
+
+def test_an_object_is_read_as_a_file_is(s3: S3Server, files: S3Files, tmp_path: pathlib.Path) -> None:
+    chance = random.Random(3)
+    (tmp_path / "large").write_bytes(chance.randbytes(3_000_001))
+    (tmp_path / "empty").touch()
     bucket = s3.new_bucket()
-    s3.upload(local_run.material.inputs, bucket, "in/")
-    command = (f"--input=s3://{bucket}/in", f"--output=s3://{bucket}/out", *s3.options)
+    s3.upload(tmp_path, bucket, "")
+    with files.open(f"s3://{bucket}/empty") as empty:
+        assert (empty.read(), empty.seek(0, 2), empty.read(1)) == (b"", 0, b"")
+    for _ in range(5):
+        with (tmp_path / "large").open("rb") as here, files.open(f"s3://{bucket}/large") as there:
+            for _ in range(60):
+                if chance.random() < 0.4:
+                    where = chance.choice([(chance.randrange(3_000_100), 0), (-chance.randrange(3_000_001), 2), (0, 1)])
+                    assert there.seek(*where) == here.seek(*where)
+                count = chance.choice([0, 1, 1000, 300_000, -1])
+                assert there.read(count) == here.read(count)
+                assert there.tell() == here.tell()
 
-    infer(local_run.material, *command, log=tmp_path / "first.log", witness=tmp_path / "first")
 
-    made = s3.objects(bucket, "out/")
-    data_files = {key for key in made if key.endswith(".parquet")}
-    assert made.keys() - data_files == {"out/manifest.json", "out/run.json"}
-    assert s3.unfinished_uploads(bucket) == []
-    s3.download(bucket, "out/", tmp_path / "out")
-    assert rows(tmp_path / "out") == local_run.rows
-    for path in (tmp_path / "out").iterdir():
-        assert s3.secret_access_key.encode() not in path.read_bytes(), f"the S3 password was written to {path.name}"
+def test_what_is_not_there_is_said(s3: S3Server, files: S3Files, tmp_path: pathlib.Path) -> None:
+    bucket = s3.new_bucket()
+    assert files.stat(f"s3://{bucket}/gone") is None
+    assert list(files.walk(f"s3://{bucket}/gone")) == []
+    with pytest.raises(FileNotFoundError):
+        files.open(f"s3://{bucket}/gone")
+    with pytest.raises(Exception, match="there is no bucket 'not-made'"):
+        list(files.walk("s3://not-made/in"))
+    stranger = S3Files([option for option in s3.options if "secret" not in option] + ["--s3_secret_access_key=wrong"])
+    with pytest.raises(PermissionError):
+        stranger.open(f"s3://{bucket}/gone")
+    with pytest.raises(Exception, match="does not permit it with these credentials"):
+        list(stranger.walk(f"s3://{bucket}"))
 
-    assert "nothing to do" in infer(
-        local_run.material, *command, log=tmp_path / "second.log", witness=tmp_path / "second"
-    )
-    again = s3.objects(bucket, "out/")
-    assert again.keys() == made.keys()
-    assert {key: again[key] for key in data_files} == {key: made[key] for key in data_files}
+
+def test_files_are_moved_and_removed(s3: S3Server, files: S3Files, tmp_path: pathlib.Path) -> None:
+    bucket = s3.new_bucket()
+    (tmp_path / "a").write_bytes(b"one")
+    files.upload(tmp_path / "a", f"s3://{bucket}/x/a b.txt")
+    (tmp_path / "a").write_bytes(b"another")
+    files.upload(tmp_path / "a", f"s3://{bucket}/x/a b.txt")  # replaced
+    files.move(f"s3://{bucket}/x/a b.txt", f"s3://{bucket}/y/[c].txt")
+    (found,) = files.walk(f"s3://{bucket}")
+    assert found[:2] == FileInfo(f"s3://{bucket}/y/[c].txt", 7, 0)[:2]
+    assert files.stat(found.path) == found
+    files.remove([found.path, f"s3://{bucket}/never-there"])
+    assert list(files.walk(f"s3://{bucket}")) == []

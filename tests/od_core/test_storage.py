@@ -2,7 +2,6 @@
 
 import errno
 import glob
-import io
 import os
 import pathlib
 import re
@@ -10,8 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +18,7 @@ from hypothesis import strategies as st
 from od_core import storage
 from od_core.errors import StorageError
 from od_core.storage import FileInfo
+from tests.od_core.shelf import Shelf
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
@@ -112,13 +111,6 @@ def test_refusing_a_file_leaves_no_descriptor_open(tmp_path):
         with pytest.raises(OSError, match="not a regular file"):
             storage.open_input(str(tmp_path))
     assert os.listdir("/proc/self/fd") == before
-
-
-def test_a_local_copy_is_the_file_itself(make):
-    path = f"{make('a.jpg')}/a.jpg"
-    with storage.local_copy(path) as copy:
-        assert copy == path
-    assert os.path.exists(path)
 
 
 # Folders
@@ -551,31 +543,6 @@ def test_a_scheme_makes_a_path_remote(path, remote):
     assert storage.is_remote(path) == remote
 
 
-class Shelf:
-    """A file system in memory, as RemoteFiles wants it."""
-
-    def __init__(self, *paths: str) -> None:
-        self.files = {path: path.encode() for path in paths}
-        self.uploads: list[str] = []
-
-    def stat(self, path: str) -> FileInfo | None:
-        return FileInfo(path, len(self.files[path]), 7) if path in self.files else None
-
-    def walk(self, folder: str) -> Iterator[FileInfo]:
-        return (FileInfo(path, len(self.files[path]), 7) for path in list(self.files) if path.startswith(folder))
-
-    def open(self, path: str) -> BinaryIO:
-        return io.BytesIO(self.files[path])
-
-    def upload(self, local: pathlib.Path, path: str) -> None:
-        self.files[path] = local.read_bytes()
-        self.uploads.append(path)
-
-    def remove(self, paths: list[str]) -> None:
-        for path in paths:
-            self.files.pop(path, None)
-
-
 @pytest.fixture
 def shelf(monkeypatch) -> Shelf:
     made = Shelf("mem://b/a.jpg", "mem://b/x/c.jpg", "mem://b/.h/d.jpg", "mem://b/x/e[1].txt")
@@ -621,12 +588,9 @@ def test_a_remote_file_is_uploaded_whole_when_the_block_ends(shelf):
     assert "mem://b/no.txt" not in shelf.files
 
 
-def test_a_remote_file_is_copied_to_the_local_disk_and_the_copy_removed(shelf):
-    """For what needs a real file, as a video does; its ending stays, ffmpeg looks at it."""
-    with storage.local_copy("mem://b/a.jpg") as copy:
-        assert pathlib.Path(copy).read_bytes() == b"mem://b/a.jpg"
-        assert copy.endswith(".jpg")
-    assert not os.path.exists(copy)
+def test_leftovers_of_a_remote_folder_are_its_file_systems_affair(shelf):
+    storage.remove_leftovers("mem://b/x")
+    assert shelf.swept == ["mem://b/x"]
 
 
 def test_remote_files_and_folders_are_removed(shelf, tmp_path):

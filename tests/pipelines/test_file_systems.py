@@ -1,0 +1,75 @@
+"""Which file system serves a path, and what is said of those that cannot."""
+
+import pickle
+
+import pytest
+
+from od_core.errors import UsageError
+from od_core.storage import RemoteFiles
+from pipelines import file_systems
+from pipelines.beam_files import BeamFiles
+from pipelines.file_systems import FileSystems
+from pipelines.s3_files import S3Files
+
+OPTIONS = ("--s3_endpoint_url=http://127.0.0.1:9", "--s3_access_key_id=a", "--s3_secret_access_key=b")
+
+
+@pytest.fixture
+def all_installed(monkeypatch) -> None:
+    monkeypatch.setattr(file_systems, "_is_installed", lambda module: True)
+
+
+def test_s3_is_served_by_boxbeam_and_the_rest_by_beam(all_installed):
+    files = FileSystems(OPTIONS)
+    assert isinstance(files, RemoteFiles)
+    assert isinstance(files._of("s3://b/a"), S3Files)
+    assert isinstance(files._of("S3://b/a"), S3Files)
+    assert isinstance(files._of("gs://b/a"), BeamFiles)
+    assert files._of("hdfs://b/a") is files._of("hdfs://c/d")
+
+
+def test_what_was_opened_stays_here_when_it_travels(all_installed):
+    files = FileSystems(OPTIONS)
+    files.check("s3://b/a")
+    there = pickle.loads(pickle.dumps(files))
+    assert isinstance(there._of("s3://b/a"), S3Files)
+    assert there._of("s3://b/a") is not files._of("s3://b/a")
+
+
+@pytest.mark.parametrize(
+    ("path", "install"),
+    [
+        ("s3://b/a", "pip install boto3"),
+        ("gs://b/a", "pip install 'apache-beam[gcp]'"),
+        ("hdfs://a", "pip install hdfs"),
+        ("azfs://a/b/c", "pip install 'apache-beam[azure]'"),
+    ],
+)
+def test_a_missing_package_is_named_with_the_command_that_brings_it(monkeypatch, path, install):
+    monkeypatch.setattr(file_systems, "_is_installed", lambda module: False)
+    scheme = path.partition("://")[0]
+    for use in (FileSystems().check, FileSystems().stat, lambda path: FileSystems().remove([path])):
+        with pytest.raises(UsageError) as raised:
+            use(path)
+        assert str(raised.value) == f"{path}: {scheme}:// needs a package that is not installed: {install}"
+
+
+def test_a_module_in_a_package_that_is_not_there_is_not_installed():
+    assert not file_systems._is_installed("no_such_package.inner.module")
+    assert file_systems._is_installed("apache_beam.io.filesystems")
+
+
+def test_other_kinds_are_refused_unless_beam_plugins_may_bring_them():
+    with pytest.raises(UsageError, match="ftp://a/b: no file system of this kind is known: there are local paths"):
+        FileSystems().check("ftp://a/b")
+    FileSystems(["--beam_plugins=my.module"]).check("ftp://a/b")
+
+
+def test_s3_without_credentials_is_refused_at_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    with pytest.raises(UsageError, match="no credentials for S3 were found"):
+        FileSystems(OPTIONS[:1]).stat("s3://bucket/a")
