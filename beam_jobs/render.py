@@ -23,11 +23,12 @@ what you get:
   rendered/manifest.json  which files belong to the dataset, counts, options
   rendered/run.json       how the last run went
 
-  Videos are H.264 with the sound and the frames of the original at their times; each frame says its time, its number
-  and how many boxes were found. Frames that infer was told to pass over show what was found in the frame before, and
-  say so (--unsampled). A frame that was not looked at otherwise has no boxes and says so; where a stretch of a video is
-  damaged, the frames that can be decoded are shown. Sound that browsers do not play from an MP4 is encoded anew as AAC;
-  what is wrong with it says the row, and the video is made all the same.
+  Videos are H.264 (--codec) with the sound and the frames of the original at their times; each frame says its time,
+  its number and how many boxes were found. Those of more than 64 MiB are rendered in ranges, which several workers
+  share, and joined without encoding again. Frames that infer was told to pass over show what was found in the frame
+  before, and say so (--unsampled). A frame that was not looked at otherwise has no boxes and says so; where a stretch
+  of a video is damaged, the frames that can be decoded are shown. Sound that browsers do not play from an MP4 is
+  encoded anew as AAC; what is wrong with it says the row, and the video is made all the same.
 
 what is rendered:
   --only leaves out pictures, and frames of videos: what is left of a video follows each other, without sound.
@@ -56,11 +57,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from beam_jobs import options
+from od_core.video_codecs import CODECS
 
 if TYPE_CHECKING:
     from pipelines.executor import Work
 
-_BEST_CRF, _WORST_CRF = 1, 51
 _MIN_SCORE = 0.5
 _SMALLEST_SIDE = 64
 
@@ -83,6 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _refuse_contradictions(made: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    worst = CODECS[args.codec].worst_crf
+    if args.crf is not None and args.crf > worst:
+        made.error(f"--crf of {args.codec} is from 1 to {worst}, got {args.crf}")
     if args.crop_margin is not None and not args.crops:
         made.error("--crop_margin is about --crops; give both, or neither")
     if args.crops:
@@ -90,9 +94,12 @@ def _refuse_contradictions(made: argparse.ArgumentParser, args: argparse.Namespa
             ("--layout", args.layout is not None),
             ("--colour_by", args.colour_by != "class"),
             ("--boxes", args.boxes == "off"),
+            ("--codec", args.codec != "h264"),
+            ("--crf", args.crf is not None),
+            ("--audio", args.audio == "off"),
         ):
             if is_given:
-                made.error(f"{option} is about pictures that are drawn on, and --crops makes none of them")
+                made.error(f"{option} is about pictures and videos that are drawn on, and --crops makes none of them")
 
 
 def build(root: Any, work: "Work", *, spread: bool) -> Any:
@@ -213,21 +220,22 @@ def _parser() -> argparse.ArgumentParser:
         help="off: videos without sound. Those of which --only leaves out frames have none (default: on)",
     )
     group.add_argument(
+        "--codec",
+        choices=tuple(CODECS),
+        default="h264",
+        help="compression of videos. All of them play in browsers from an MP4, h264 everywhere; av1 makes the smallest"
+        " files. H.265 is not offered: not every browser plays it (default: h264)",
+    )
+    group.add_argument(
         "--crf",
-        type=_crf,
-        default=20,
+        type=options.positive_int,
         metavar="N",
-        help=f"quality of videos, {_BEST_CRF} (best) to {_WORST_CRF}; six more halve the files (default: 20)",
+        help="quality of videos, from 1, the best, to "
+        + ", ".join(f"{codec.worst_crf} ({name}; default: {codec.crf})" for name, codec in CODECS.items())
+        + "; six more halve the files of h264",
     )
     options.add_common(made)
     return made
-
-
-def _crf(text: str) -> int:
-    """An argparse type: libx264's constant rate factor."""
-    if not text.isdecimal() or not _BEST_CRF <= int(text) <= _WORST_CRF:
-        raise argparse.ArgumentTypeError(f"must be a whole number from {_BEST_CRF} to {_WORST_CRF}, got {text!r}")
-    return int(text)
 
 
 def _scores(text: str) -> tuple[float, tuple[tuple[str, float], ...]]:
@@ -283,6 +291,7 @@ def _job(args: argparse.Namespace) -> Any:
         max_side=args.max_side,
         unsampled=args.unsampled,
         audio=args.audio == "on",
+        codec=args.codec,
         crf=args.crf,
         originals=None if args.originals is None else options.absolute(args.originals),
         ground_truth=tuple(options.absolute(path) for path in args.ground_truth or ()),

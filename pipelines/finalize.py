@@ -157,7 +157,8 @@ class _Choice:
                 taken.append((one, outcome))
         taken.sort(key=lambda pair: (pair[1].piece.start, self.held.files[pair[0].file].path, pair[0].first_row))
         self._note(identity, [outcome for _, outcome in taken], unfit.get(identity))
-        self.begun += len(told) > len(results) == 0
+        # A former failure in a data file is there until the whole is done again.
+        self.begun += len(told) > len(results) and all(self.held.files[one.file].data_file for one, _ in results)
         return taken
 
     def _rank(self, one: Held, outcome: Outcome) -> int:

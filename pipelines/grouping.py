@@ -1,9 +1,9 @@
-"""Grouping pieces into items."""
+"""Cutting sources into pieces, and grouping pieces into items."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from pipelines.items import Item, Piece
+from pipelines.items import Item, Piece, Source
 
 
 class ItemLimit(NamedTuple):
@@ -11,6 +11,12 @@ class ItemLimit(NamedTuple):
 
     pieces: int
     weight: int
+
+
+def on_grid(source: Source, step: int) -> list[Piece]:
+    """A source as pieces of `step` bytes; the last may have fewer."""
+    grid = range(0, source.size, step)
+    return [Piece(source, at, min(at + step, source.size), source.size) for at in grid]
 
 
 def by_limits(pieces: Iterable[Piece], limits: Mapping[str, ItemLimit]) -> Iterator[Item]:

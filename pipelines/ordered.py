@@ -3,7 +3,7 @@
 import collections
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from typing import TypeVar
 
@@ -31,7 +31,7 @@ def ordered_map(function: Callable[[In], Out], inputs: Iterable[In], executor: E
             future.cancel()
 
 
-def prefetch(inputs: Callable[[], Iterator[In]], executor: Executor, ahead: int) -> Iterator[In]:
+def prefetch(inputs: Callable[[], Iterator[In]], executor: Executor, ahead: int) -> Generator[In, None, None]:
     """Run an iterator in one of the executor's threads, at most `ahead` elements before its consumer.
 
     The iterator is made, used and closed in that thread. Its exception is raised here, after what it yielded before.

@@ -4,6 +4,7 @@ import os
 import socket
 import time
 import traceback
+from collections.abc import Iterable
 
 from od_core import storage
 from od_core.errors import BoxbeamError, ItemError
@@ -50,7 +51,8 @@ def run_item(job: Job, dataset: Dataset, worker: Worker, item: Item, watch: Watc
     else:
         outcomes = footer[1]
     seconds = time.monotonic() - started
-    return report_on(item, name, outcomes, seconds=seconds, worker=this_process(), reused=footer is not None)
+    results = _results(job, outcomes)
+    return report_on(item, name, results, seconds=seconds, worker=this_process(), reused=footer is not None)
 
 
 def fail_item(job: Job, dataset: Dataset, item: Item, failure: Failure) -> ItemReport:
@@ -61,7 +63,12 @@ def fail_item(job: Job, dataset: Dataset, item: Item, failure: Failure) -> ItemR
             failed = job.failed_rows(piece, failure)
             rows.write(failed)
             rows.finish(Outcome(piece, "failed", failed.num_rows, error=failure.message))
-    return report_on(item, name, rows.outcomes, seconds=0.0, worker=this_process())
+    return report_on(item, name, _results(job, rows.outcomes), seconds=0.0, worker=this_process())
+
+
+def _results(job: Job, outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """What counts as done of some input: its steps will be told with the whole."""
+    return [outcome for outcome in outcomes if not job.is_step(outcome.piece)]
 
 
 def this_process() -> str:

@@ -23,7 +23,7 @@ from od_core.schemas import FrameError, FrameRow, detections_table
 from od_core.video import VIDEO_EXTENSIONS
 from od_core.video_sampling import EVERY_FRAME, Sampling
 from pipelines import sources
-from pipelines.grouping import ItemLimit, by_limits
+from pipelines.grouping import ItemLimit, by_limits, on_grid
 from pipelines.infer.devices import CPU
 from pipelines.items import Ask, Failure, Item, Piece, Source
 from pipelines.job import Spread, Worker
@@ -121,9 +121,9 @@ class InferJob:
         that is `Piece(source)` is decoded from its first frame on.
         """
         if source.kind == "record" and source.size > _RECORD_BYTES_PER_PIECE and not _is_compressed(source):
-            return _on_grid(source, _RECORD_BYTES_PER_PIECE)
+            return on_grid(source, _RECORD_BYTES_PER_PIECE)
         if source.kind == "video" and source.size > (1 if self.sampling.skips else _VIDEO_BYTES_PER_RANGE):
-            return _on_grid(source, _VIDEO_BYTES_PER_RANGE)
+            return on_grid(source, _VIDEO_BYTES_PER_RANGE)
         return [Piece(source)]
 
     def check(self, ask: Ask) -> None:
@@ -166,11 +166,6 @@ class InferJob:
     def publish(self, output: str, former: Manifest | None, files: Sequence[DataFile]) -> Mapping[str, Any]:
         """The rows are all there is."""
         return {}
-
-
-def _on_grid(source: Source, step: int) -> list[Piece]:
-    grid = range(0, source.size, step)
-    return [Piece(source, at, min(at + step, source.size), source.size) for at in grid]
 
 
 def whole_failed(source: Source, error: FrameError) -> FrameRow:

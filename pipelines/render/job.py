@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 from od_core import storage
 from od_core.schemas import FrameError
 from od_core.score_limits import ScoreLimits
+from od_core.video_codecs import CODECS
 from pipelines.dataset import Dataset
-from pipelines.grouping import ItemLimit, by_limits
+from pipelines.grouping import ItemLimit, by_limits, on_grid
 from pipelines.items import Ask, Failure, Item, Piece, Source
 from pipelines.job import Spread, Worker
 from pipelines.manifest import DataFile, Manifest
@@ -43,6 +44,8 @@ _DRAWING = "1"
 """How pictures look and are compressed; another number for every change that people would see."""
 
 _RECORD_BYTES_PER_PIECE = 64 << 20
+# About a minute of good video. Each range decodes up to one group of pictures more than its own frames.
+_VIDEO_BYTES_PER_RANGE = 64 << 20
 _ITEM_LIMITS = {
     "image": ItemLimit(pieces=256, weight=64 << 20),
     "record": ItemLimit(pieces=16, weight=64 << 20),
@@ -71,8 +74,10 @@ class RenderJob:
         max_side: the most pixels in width or height of what is drawn on; None: those of the original.
         unsampled: one of `UNSAMPLED`.
         audio: whether videos keep their sound.
-        crf: quality of videos: libx264's constant rate factor.
+        codec: compression of videos: one of `od_core.video_codecs.CODECS`.
+        crf: their constant quality; None for the codec's own.
         originals: folder in which the originals lie by their keys; None: where the detections say.
+        range_bytes: videos of more are rendered in ranges of about so many bytes, whatever the number of workers.
         ground_truth: what `open_all_ground_truth` takes; empty: only detections are drawn.
     """
 
@@ -91,8 +96,10 @@ class RenderJob:
     max_side: int | None = None
     unsampled: str = "hold"
     audio: bool = True
-    crf: int = 20
+    codec: str = "h264"
+    crf: int | None = None
     originals: str | None = None
+    range_bytes: int = _VIDEO_BYTES_PER_RANGE
     ground_truth: tuple[str, ...] = ()
 
     name = "render"
@@ -118,12 +125,13 @@ class RenderJob:
             "--sample": f"{self.sample} of seed {self.seed}" if self.sample is not None else None,
             "--unsampled": self.unsampled if self.unsampled != "hold" else None,
             "--audio": None if self.audio else "off",
+            "--codec": self.codec if self.codec != "h264" else None,
             "--max_side": str(self.max_side) if self.max_side is not None else None,
         }
         return {
             "--layout": self.layout,
             "--min_score": ",".join(scores),
-            "--crf": str(self.crf),
+            "--crf": str(CODECS[self.codec].crf if self.crf is None else self.crf),
             "--ground_truth": "given" if self.ground_truth else "none",
             "drawing": _DRAWING,
             **{name: text for name, text in later.items() if text is not None},
@@ -159,19 +167,36 @@ class RenderJob:
         return find_inputs(ask, self)
 
     def cut(self, source: Source) -> Sequence[Piece]:
-        """Record files are cut on a grid of bytes: a piece is the records that begin in its range."""
-        if source.kind != "record" or source.size <= _RECORD_BYTES_PER_PIECE or is_compressed(source):
-            return [Piece(source)]
-        grid = range(0, source.size, _RECORD_BYTES_PER_PIECE)
-        return [Piece(source, at, min(at + _RECORD_BYTES_PER_PIECE, source.size), source.size) for at in grid]
+        """Record files and long videos are cut on a grid of bytes, by their size alone.
+
+        A piece of records is the records that begin in its range; a range of a video, see `od_core.video_ranges`.
+        """
+        if source.kind == "record" and source.size > _RECORD_BYTES_PER_PIECE and not is_compressed(source):
+            return on_grid(source, _RECORD_BYTES_PER_PIECE)
+        if source.kind == "video" and source.size > self.range_bytes and not self.crops:
+            return on_grid(source, self.range_bytes)
+        return [Piece(source)]
 
     def is_step(self, piece: Piece) -> bool:
-        """There are none."""
-        return False
+        """A range of a video: a video of its own in the work folder, which the item of the whole video joins."""
+        return piece.source.kind == "video" and piece.total > 1
 
     def group(self, pieces: Iterable[Piece]) -> Iterator[Item]:
-        """See Job."""
-        return by_limits(pieces, _ITEM_LIMITS)
+        """See Job. Every range of a video is an item: after a kill only those under way are done again."""
+        steps: list[Item] = []
+
+        def others() -> Iterator[Piece]:
+            for piece in pieces:
+                if self.is_step(piece):
+                    steps.append(Item((piece,)))
+                else:
+                    yield piece
+
+        for item in by_limits(others(), _ITEM_LIMITS):
+            yield item
+            yield from steps
+            steps.clear()
+        yield from steps
 
     def spread(self, workers: int) -> Spread:
         """One process per core: drawing holds Python's lock most of the time."""

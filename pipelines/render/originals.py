@@ -12,8 +12,11 @@ from od_core import storage
 from od_core.errors import ImageError, InputError, RecordError
 from od_core.images import decode_image
 from od_core.local_copies import local_copy
-from od_core.video import VideoFrame, read_video
-from pipelines.items import Piece
+from od_core.video import MAX_PIXELS, VideoDamage, VideoFrame, read_video
+from od_core.video_ranges import RangeEnd, read_range
+from od_core.video_sampling import EVERY_FRAME
+from od_core.video_scan import PacketScan, scan_packets
+from pipelines.items import Identity, Piece
 from pipelines.job import Watch
 from pipelines.ordered import ordered_map, prefetch
 from pipelines.reading import reading
@@ -62,6 +65,7 @@ class Originals:
     def __init__(self, folder: str | None):
         self._folder = folder
         self._decoder = ThreadPoolExecutor(1, "boxbeam-decode")
+        self._scan: tuple[Identity, PacketScan] | None = None
 
     def images(self, pieces: Sequence[Piece], watch: Watch) -> Iterator[ImageArray | InputError]:
         """The pixels of each, or why it has none."""
@@ -86,11 +90,30 @@ class Originals:
             asked = ((record, is_wanted(record)) for record in record_images(piece, file))
             yield from ordered_map(_decoded, asked, self._decoder, _IMAGES_AHEAD)
 
-    def frames(self, path: str) -> Generator[VideoFrame, None, None]:
+    def frames(self, path: str) -> Generator[VideoFrame | RangeEnd, None, None]:
         """The frames of a local video; what is damaged between them, the detections tell."""
-        for frame in prefetch(lambda: read_video(path), self._decoder, _FRAMES_AHEAD):
-            if isinstance(frame, VideoFrame):
-                yield frame
+        return self._undamaged(lambda: read_video(path))
+
+    def scan(self, path: str, piece: Piece, alive: Callable[[], None]) -> PacketScan:
+        """The packets of a local video; those of the last one are kept, as its next range may well be next."""
+        if self._scan is None or self._scan[0] != piece.source.identity:
+            self._scan = piece.source.identity, scan_packets(path, max_pixels=MAX_PIXELS, alive=alive)
+        return self._scan[1]
+
+    def range_frames(
+        self, path: str, scan: PacketScan, piece: Piece, alive: Callable[[], None]
+    ) -> Generator[VideoFrame | RangeEnd, None, None]:
+        """The frames of a part of a local video, and then its end; see `od_core.video_ranges`."""
+        span = piece.start, piece.stop, piece.total
+        return self._undamaged(lambda: read_range(path, scan, *span, sampling=EVERY_FRAME, alive=alive))
+
+    def _undamaged(
+        self, elements: Callable[[], Iterator[VideoFrame | VideoDamage | RangeEnd]]
+    ) -> Generator[VideoFrame | RangeEnd, None, None]:
+        with contextlib.closing(prefetch(elements, self._decoder, _FRAMES_AHEAD)) as ahead:
+            for one in ahead:
+                if not isinstance(one, VideoDamage):
+                    yield one
 
     @contextlib.contextmanager
     def local(self, piece: Piece) -> Iterator[str]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from od_core.detections import Detections
 from od_core.ground_truth import GroundTruth
 from od_core.schemas import ERROR, FrameError
+from pipelines.render.ranges import RenderedRange
 
 ImageArray = npt.NDArray[np.uint8]
 
@@ -89,6 +90,16 @@ class RenderedRow(NamedTuple):
             height=self.height or height,
             detections=self.detections + len(shown or ()),
             objects=self.objects if truth is None else (self.objects or 0) + len(truth),
+        )
+
+    def with_range(self, one: RenderedRange) -> "RenderedRow":
+        """The row with all frames of a range."""
+        return self._replace(
+            frames=self.frames + len(one.frames),
+            width=self.width or one.width,
+            height=self.height or one.height,
+            detections=self.detections + one.detections,
+            objects=self.objects if one.objects is None else (self.objects or 0) + one.objects,
         )
 
 

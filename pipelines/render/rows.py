@@ -110,12 +110,32 @@ class DetectionRows:
         provenance = json.loads(self._opened(span.path).metadata.get(PROVENANCE, b"{}"))
         return {int(class_id): label for class_id, label in provenance.get("labels", {}).items()}
 
-    def blocks(self, spans: Iterable[RowSpan]) -> Iterator[list[DetectionRow]]:
-        """All rows of these spans, in order, some hundred at a time."""
+    def blocks(self, spans: Iterable[RowSpan], first_frame: int = 0) -> Iterator[list[DetectionRow]]:
+        """All rows of these spans, in order, some hundred at a time.
+
+        Args:
+            spans: where they are.
+            first_frame: leave out what comes before the block with the last row before this frame of a video.
+        """
+        held: pa.Table | None = None  # what may be left out, if the next block begins before that frame too
+        for block in self._tables(spans):
+            numbers = block.column("frame_index").drop_null() if first_frame else None
+            begins_before = numbers is not None and len(numbers) > 0 and numbers[0].as_py() < first_frame
+            if held is not None and not begins_before:
+                yield _rows_of(held)
+                held = None
+            if begins_before:
+                held = block
+            else:
+                yield _rows_of(block)
+        if held is not None:
+            yield _rows_of(held)
+
+    def _tables(self, spans: Iterable[RowSpan]) -> Iterator[pa.Table]:
         for span in spans:
             for table in self._opened(span.path).rows(span.first_row, span.first_row + span.rows):
                 for start in range(0, table.num_rows, _ROWS_PER_BLOCK):
-                    yield _rows_of(table.slice(start, _ROWS_PER_BLOCK))
+                    yield table.slice(start, _ROWS_PER_BLOCK)
 
     def close(self) -> None:
         """Let go of all files."""

@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, NamedTuple
 from od_core import storage
 from od_core.errors import InputError, RecordError, VideoError
 from od_core.schemas import FrameError
-from pipelines.items import Item, Outcome, Piece, add_counts
+from pipelines.dataset import fingerprint
+from pipelines.items import Item, Piece
 from pipelines.job import Watch
 from pipelines.parts import RowWriter
 from pipelines.reading import frame_error
 from pipelines.record_images import RecordImage
 from pipelines.render.crops import CropWriter
+from pipelines.render.ended import UNITS, EndedPieces
 from pipelines.render.follower import Follower
 from pipelines.render.names import file_of, file_of_record
 from pipelines.render.originals import Originals
 from pipelines.render.pictures import ImageArray, Painter, encoded
-from pipelines.render.rendered import RenderedRow, rendered_table
+from pipelines.render.ranges import RangeFiles, RenderedRange
+from pipelines.render.rendered import RenderedRow
 from pipelines.render.rows import DetectionRow, DetectionRows, RowSpan
 from pipelines.render.sample import Sample
 from pipelines.render.truth import TruthRows
@@ -29,9 +32,6 @@ from pipelines.render.views import View, Viewer
 
 if TYPE_CHECKING:
     from pipelines.render.job import RenderJob
-
-_ROWS_PER_TABLE = 512
-_UNITS = {"image": "images", "video": "frames", "record": "records"}
 
 
 class _NoDetectionsError(InputError):
@@ -71,6 +71,7 @@ class RenderWorker:
         self._originals = Originals(job.originals)
         self._crops = CropWriter(output, margin=job.crop_margin, max_side=job.max_side) if job.crops else None
         self._videos = VideoRenderer(job, self._viewer, self._painter, self._originals)
+        self._ranges = RangeFiles(output, fingerprint(job))
         self._spans: Mapping[str, list[RowSpan]] = {}
 
     def run(self, item: Item, rows: RowWriter, watch: Watch) -> None:
@@ -81,23 +82,29 @@ class RenderWorker:
         if self._crops is not None:
             self._crops.begin(labels)
         self._viewer.begin(labels)
-        ended = _Ended(rows, watch, with_truth=bool(self._job.ground_truth) and not self._job.crops)
+        ended = EndedPieces(rows, watch, with_truth=bool(self._job.ground_truth) and not self._job.crops)
         if item.pieces[0].source.kind == "image":
             self._images(item, ended, watch)
         else:
             for piece in item.pieces:
                 watch.begin(piece)
-                (self._video if piece.source.kind == "video" else self._records)(piece, ended, watch)
+                if self._job.is_step(piece):
+                    self._range(piece, watch)
+                elif piece.source.kind == "video":
+                    self._video(piece, ended, watch)
+                else:
+                    self._records(piece, ended, watch)
                 ended.finish(piece)
         ended.flush()
 
     def close(self) -> None:
-        """End the thread and close the files."""
+        """End the threads and close the files."""
+        self._videos.close()
         self._originals.close()
         self._rows.close()
         self._viewer.close()
 
-    def _images(self, item: Item, ended: "_Ended", watch: Watch) -> None:
+    def _images(self, item: Item, ended: EndedPieces, watch: Watch) -> None:
         self._viewer.load([piece.source.key for piece in item.pieces])
         looks = [self._look(next(self._rows_of(piece)), piece.source.key) for piece in item.pieces]
         wanted = [piece for piece, look in zip(item.pieces, looks, strict=True) if look.is_wanted]
@@ -113,7 +120,27 @@ class RenderWorker:
                 watch.advance({}, piece.weight)
             ended.finish(piece)
 
-    def _video(self, piece: Piece, ended: "_Ended", watch: Watch) -> None:
+    def _range(self, piece: Piece, watch: Watch) -> None:
+        """Render a range of a video, for `_joined` to find it."""
+        source = piece.source
+        self._viewer.load([source.key])
+        spans = self._spans[source.key]
+        try:
+            self._refuse_failed(spans)
+            with self._originals.local(piece) as path, _naming_neither(path):
+                done = self._videos.render_range(
+                    RenderedRow(source.key, "", source.kind),
+                    lambda first_frame: itertools.chain.from_iterable(self._rows.blocks(spans, first_frame)),
+                    path,
+                    piece,
+                    self._ranges.video(piece),
+                    watch,
+                )
+        except InputError as error:
+            done = RenderedRange(error=_reason(error))
+        self._ranges.write(piece, done)
+
+    def _video(self, piece: Piece, ended: EndedPieces, watch: Watch) -> None:
         source = piece.source
         row = RenderedRow(source.key, storage.printable(source.uri), source.kind, file=file_of(source.key, source.kind))
         self._viewer.load([source.key])
@@ -125,9 +152,25 @@ class RenderWorker:
             if self._crops is not None:
                 self._cut_video(row, piece, self._crops, ended, watch)
             else:
-                ended.add(self._write_video(row, piece, watch))
+                ended.add(self._joined(row, piece, watch) or self._write_video(row, piece, watch))
         except InputError as error:
-            ended.add(self._failed(row, error))
+            ended.add(self._failed(row, _reason(error)))
+
+    def _joined(self, row: RenderedRow, piece: Piece, watch: Watch) -> RenderedRow | None:
+        """Join a video of its ranges; None if it was not rendered in ranges, or they cannot be joined."""
+        pieces = [one for one in self._job.cut(piece.source) if self._job.is_step(one)]
+        ranges = self._ranges.read_all(pieces) if pieces else None
+        if ranges is None:
+            return None
+        if ranges[-1].error is not None:
+            return self._failed(row, ranges[-1].error)
+        parts = [(one, self._ranges.video(at)) for one, at in zip(ranges, pieces, strict=True) if one.frames]
+        assert row.file is not None
+        try:
+            with self._originals.local(piece) as path, storage.commit(self._path(row.file)) as temporary:
+                return self._videos.join(row, parts, path, temporary, watch)
+        except VideoError:
+            return None  # rendering it whole will tell what is wrong
 
     def _wants_some(self, piece: Piece) -> bool:
         """Whether --only lets a frame of a video be rendered."""
@@ -142,7 +185,7 @@ class RenderWorker:
             with _naming_neither(path, str(temporary)):
                 return self._videos.render(row, self._rows_of(piece), path, temporary, watch)
 
-    def _cut_video(self, row: RenderedRow, piece: Piece, crops: CropWriter, ended: "_Ended", watch: Watch) -> None:
+    def _cut_video(self, row: RenderedRow, piece: Piece, crops: CropWriter, ended: EndedPieces, watch: Watch) -> None:
         """Crops of the frames; where the video turns out to be another one, those before stay."""
         assert row.file is not None
         with self._originals.local(piece) as path, _naming_neither(path):
@@ -154,7 +197,7 @@ class RenderWorker:
                         made += 1
                 watch.advance({"frames": 1, "crops": made}, step)
 
-    def _records(self, piece: Piece, ended: "_Ended", watch: Watch) -> None:
+    def _records(self, piece: Piece, ended: EndedPieces, watch: Watch) -> None:
         source = piece.source
         folder = file_of(source.key, source.kind)
         blank = RenderedRow(source.key, storage.printable(source.uri), source.kind)
@@ -181,7 +224,7 @@ class RenderWorker:
             if piece.stop == piece.total:
                 found.refuse_rest("record", "record file")
         except InputError as error:
-            ended.add(self._failed(blank, error))
+            ended.add(self._failed(blank, _reason(error)))
 
     def _look(self, row: DetectionRow | None, key: str) -> _Look:
         """What there is to be seen in an image or record, and whether it is wanted."""
@@ -190,7 +233,7 @@ class RenderWorker:
         return _Look(row, view, is_sampled and self._viewer.wants(view))
 
     def _picture(
-        self, row: RenderedRow, image: ImageArray | InputError, look: _Look, ended: "_Ended"
+        self, row: RenderedRow, image: ImageArray | InputError, look: _Look, ended: EndedPieces
     ) -> Mapping[str, int]:
         """Draw the one picture of an image or record into `row.file`, or cut it up; returns what is counted."""
         try:
@@ -200,9 +243,9 @@ class RenderWorker:
                 return ended.add(self._write_picture(row, image, look.view))
             assert row.file is not None
             made = sum(ended.add(crop)["crops"] for crop in self._crops.write(row, row.file, image, look.view))
-            return {_UNITS[row.kind]: 1, "crops": made}
+            return {UNITS[row.kind]: 1, "crops": made}
         except InputError as error:
-            return ended.add(self._failed(row, error))
+            return ended.add(self._failed(row, _reason(error)))
 
     def _refuse_unusable(self, row: RenderedRow, image: ImageArray | InputError, found: DetectionRow | None) -> None:
         """Refuse an image or record that cannot be drawn, or is not the one that the detections are about."""
@@ -240,11 +283,10 @@ class RenderWorker:
     def _path(self, file: str) -> str:
         return storage.join(self._output, file)
 
-    def _failed(self, row: RenderedRow, error: InputError) -> RenderedRow:
+    def _failed(self, row: RenderedRow, reason: FrameError) -> RenderedRow:
         """The row of what could not be rendered; the file of a former run, if there is one, shows something else."""
         if row.file is not None and self._crops is None:
             storage.remove([self._path(row.file)])
-        reason = error.reason if isinstance(error, _NoDetectionsError) else frame_error(error)
         return RenderedRow(row.key, row.source, row.kind, row.record_index, error=reason)
 
     def _refuse_failed(self, spans: Sequence[RowSpan]) -> None:
@@ -255,49 +297,9 @@ class RenderWorker:
                 raise _NoDetectionsError(row.error)
 
 
-class _Ended:
-    """The rows of an item on their way to its part, and what each piece came to."""
-
-    def __init__(self, rows: RowWriter, watch: Watch, *, with_truth: bool):
-        self._rows = rows
-        self._watch = watch
-        self._with_truth = with_truth
-        self._waiting: list[RenderedRow] = []
-        self._piece_rows = 0
-        self._counts: dict[str, int] = {}
-        self._error: str | None = None
-
-    def add(self, row: RenderedRow) -> Mapping[str, int]:
-        """A file is written, or could not be; returns what is counted."""
-        counts: dict[str, int] = {}
-        error = row.error
-        if error is not None:
-            place = f"record {row.record_index}: " if row.record_index is not None else ""
-            self._error = self._error or f"{place}{error.message}"
-        elif row.detection_index is not None:
-            counts = {"crops": 1}
-        else:
-            counts = {_UNITS[row.kind]: row.frames, "boxes": row.detections}
-            if self._with_truth and row.objects is None:
-                counts["without_ground_truth"] = 1
-        self._waiting.append(row)
-        self._piece_rows += 1
-        if len(self._waiting) >= _ROWS_PER_TABLE:
-            self.flush()
-        add_counts(self._counts, counts)
-        return counts
-
-    def finish(self, piece: Piece) -> None:
-        """The piece has no more rows."""
-        status = "failed" if self._error else "done" if self._piece_rows else "empty"
-        self._rows.finish(Outcome(piece, status, self._piece_rows, self._counts, self._error))
-        self._watch.end(piece)
-        self._piece_rows, self._counts, self._error = 0, {}, None
-
-    def flush(self) -> None:
-        """Hand over the rows so far."""
-        self._rows.write(rendered_table(self._waiting))
-        self._waiting = []
+def _reason(error: InputError) -> FrameError:
+    """Why something could not be rendered, as its row tells it."""
+    return error.reason if isinstance(error, _NoDetectionsError) else frame_error(error)
 
 
 def _overlap(span: RowSpan, piece: Piece) -> bool:

@@ -104,6 +104,7 @@ def test_with_ground_truth_the_two_stand_side_by_side_unless_asked_otherwise(
     [
         (["--min_score", "0.4"], "--min_score was 0.5, now 0.4"),
         (["--crf", "30"], "--crf was 20, now 30"),
+        (["--codec", "vp9", "--crf", "20"], "--codec was not there, now vp9"),
         (["--ground_truth", "truth.parquet", "--layout", "overlay"], "--ground_truth was none, now given"),
     ],
 )
@@ -245,8 +246,11 @@ def test_originals_that_are_nowhere_are_refused(refusal: Callable[..., str], pla
     [
         (["--layout", "side_by_side"], "--layout side_by_side shows ground truth beside detections; give it with"),
         (["--layout", "both"], "argument --layout: invalid choice: 'both'"),
-        (["--crf", "0"], "argument --crf: must be a whole number from 1 to 51, got '0'"),
-        (["--crf", "52"], "argument --crf: must be a whole number from 1 to 51, got '52'"),
+        (["--crf", "0"], "argument --crf: must be a whole number of at least 1, got '0'"),
+        (["--crf", "52"], "--crf of h264 is from 1 to 51, got 52"),
+        (["--crf", "64", "--codec", "av1"], "--crf of av1 is from 1 to 63, got 64"),
+        (["--codec", "h265"], "argument --codec: invalid choice: 'h265' (choose from 'h264', 'vp9', 'av1')"),
+        (["--crops", "--codec", "vp9"], "--codec is about pictures and videos that are drawn on, and --crops makes"),
         (["--min_score", "2"], "argument --min_score: must be from 0 to 1, got '2'"),
         (["--min_score", "0.5,red=2"], "argument --min_score: must be from 0 to 1, got '2'"),
         (["--min_score", "red=0.1,red=0.2"], "argument --min_score: must name each class once"),
@@ -256,9 +260,9 @@ def test_originals_that_are_nowhere_are_refused(refusal: Callable[..., str], pla
         (["--crop_margin", "0.1"], "--crop_margin is about --crops; give both, or neither"),
         (
             ["--crops", "--colour_by", "verdict", "--ground_truth", "truth.parquet"],
-            "--colour_by is about pictures that",
+            "--colour_by is about pictures and videos that",
         ),
-        (["--crops", "--layout", "overlay"], "--layout is about pictures that are drawn on, and --crops makes none"),
+        (["--crops", "--layout", "overlay"], "--layout is about pictures and videos that are drawn on, and --crops"),
         (["--blur", "red", "bleu"], "--blur: the detections have no class called 'bleu'; did you mean 'blue'?"),
         (["--only", "errors"], "--only errors compares detections with ground truth; give it with --ground_truth"),
         (["--only", "mistakes"], "argument --only: invalid choice: 'mistakes'"),
@@ -308,6 +312,7 @@ def test_the_help_names_every_option_and_what_comes_out(capsys: pytest.CaptureFi
         "--ground_truth",
         "--layout",
         "--min_score",
+        "--codec",
         "--crf",
         "--only",
         "--sample",

@@ -22,8 +22,8 @@ from pipelines.items import Ask
 from pipelines.job import Spread
 from pipelines.observer import Silent
 from pipelines.render import job as render
+from pipelines.render.ended import EndedPieces
 from pipelines.render.job import RenderJob
-from pipelines.render.worker import _Ended
 from pipelines.work import RunResult, run
 from tests.blocks_scene import draw_scene, write_images, write_video
 from tests.pipelines.render_files import (
@@ -152,7 +152,7 @@ def test_a_run_that_broke_off_is_continued_over_its_own_files(
     images(tmp_path, *(f"{number}.png" for number in range(6)))
     monkeypatch.setattr(render, "_ITEM_LIMITS", {"image": ItemLimit(2, 1 << 30)})
     written: list[int] = []
-    finish: Callable[..., None] = _Ended.finish
+    finish: Callable[..., None] = EndedPieces.finish
 
     def stop(self: object, piece: object) -> None:
         written.append(1)
@@ -161,7 +161,7 @@ def test_a_run_that_broke_off_is_continued_over_its_own_files(
         finish(self, piece)
 
     with monkeypatch.context() as patched:
-        patched.setattr("pipelines.render.worker._Ended.finish", stop)
+        patched.setattr("pipelines.render.worker.EndedPieces.finish", stop)
         with pytest.raises(KeyboardInterrupt):
             render_it(tmp_path)
     before = stamps(tmp_path / "out")

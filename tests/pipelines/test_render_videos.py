@@ -232,7 +232,7 @@ def test_rows_are_found_however_they_lie_in_groups_and_files(
     assert len(expected) == 12
     for name, value in {
         "parts.MAX_GROUP_ROWS": 4,
-        "finalize.TARGET_FILE_BYTES": 1,
+        "data_files.TARGET_FILE_BYTES": 1,
         "render.rows.INDEX_GROUP_ROWS": 1,
         "render.rows._ROWS_PER_BLOCK": 3,
         "render.rows._OPEN_FILES": 1,

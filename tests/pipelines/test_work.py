@@ -48,6 +48,10 @@ def do(
     return run(work, Engine(), listener or Silent(), max_failed_ratio=max_failed_ratio)
 
 
+def items_in(diary: pathlib.Path) -> list[str]:
+    return [entry for entry in entries(diary) if entry.startswith("item")]
+
+
 def some(texts: Texts, count: int = 12) -> pathlib.Path:
     return texts(**{f"f{n:02}": "".join(f"{n}-{line}\n" for line in range(n % 4)) for n in range(count)})
 
@@ -126,6 +130,39 @@ def test_pieces_of_one_input_are_put_together_in_order(texts: Texts, tmp_path: p
     assert sorted(row[1:3] for row in dataset_rows(tmp_path / "out")) == [
         (n, letter) for n, letter in enumerate("abcdefghijklmnopqrstuvwxyz")
     ]
+
+
+def test_steps_come_first_and_have_no_rows(texts: Texts, tmp_path: pathlib.Path, diary: pathlib.Path) -> None:
+    folder = texts(a="1\n2\n3\n", b="")
+    job = ToyJob(steps=True, lines_per_piece=2, files_per_item=1, diary=str(diary))
+    result = do(folder, tmp_path / "out", job)
+    assert result.finished.manifest.counts == {"inputs": 2, "done": 1, "empty": 1, "failed": 0, "lines": 3}
+    assert dataset_rows(tmp_path / "out") == [("a.t", 0, "1", None), ("a.t", 1, "2", None), ("a.t", 2, "3", None)]
+    assert items_in(diary) == ["item a.t[0:2]", "item a.t[2:4]", "item a.t[4:6]", "item b.t", "item a.t"]
+    assert not (tmp_path / "out/_work").exists()
+    assert do(folder, tmp_path / "out", job).planned_inputs == 0
+
+
+def test_the_whole_is_done_with_what_there_is_of_its_steps(texts: Texts, tmp_path: pathlib.Path) -> None:
+    job = ToyJob(steps=True, lines_per_piece=6, files_per_item=1)
+    folder = texts(a="12345\nraise\n67890\n")
+    listener = Listener()
+    result = do(folder, tmp_path / "out", job, listener)
+    assert [row[2] for row in dataset_rows(tmp_path / "out")] == ["12345", "67890"]
+    assert result.finished.manifest.counts["failed"] == 0
+    assert [report.statuses["failed"] for report in listener.reports] == [0, 0, 0, 0]  # the input has not
+
+
+def test_a_failed_whole_is_tried_again_with_its_steps(
+    texts: Texts, tmp_path: pathlib.Path, diary: pathlib.Path
+) -> None:
+    job = ToyJob(steps=True, lines_per_piece=4, files_per_item=1, diary=str(diary))
+    folder = texts(a="bad\nyes\n")
+    assert do(folder, tmp_path / "out", job).finished.manifest.counts["failed"] == 1
+    assert do(folder, tmp_path / "out", job).planned_inputs == 0
+    assert items_in(diary) == (done := ["item a.t[0:4]", "item a.t[4:8]", "item a.t"])
+    assert do(folder, tmp_path / "out", job, retry_failed=True).finished.manifest.counts["failed"] == 1
+    assert items_in(diary) == 2 * done
 
 
 def test_other_options_are_refused_by_name_unless_overwritten(texts: Texts, tmp_path: pathlib.Path) -> None:

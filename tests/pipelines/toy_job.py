@@ -29,6 +29,7 @@ class ToyJob:
     """Rows of text files, one per line. A file's first line can be an order: see `_obey`.
 
     `diary`: a folder in which every opening and closing of a worker and every item leaves a line, per process.
+    `steps`: ranges of a file only leave step-KEY-START.txt; the whole file is read from those there are.
     `whole_items`: every item also makes one file, heap-KEY.txt, of the lines of all its pieces.
     """
 
@@ -39,6 +40,7 @@ class ToyJob:
     upper: bool = False
     on_open: str = ""
     whole_items: bool = False
+    steps: bool = False
 
     name = "count"
     table = "lines"
@@ -63,7 +65,7 @@ class ToyJob:
         return [Piece(source, at, min(at + self.lines_per_piece, source.size), source.size) for at in grid]
 
     def is_step(self, piece: Piece) -> bool:
-        return False
+        return self.steps and piece.total > 1
 
     def group(self, pieces: Iterable[Piece]) -> Iterator[Item]:
         return by_limits(pieces, {"text": ItemLimit(self.files_per_item, 1 << 20)})
@@ -116,7 +118,17 @@ class ToyWorker:
             self.note(f"item {piece}")
             time.sleep(self.job.seconds_per_file)
             content = storage.read_bytes(piece.source.uri)
-            if piece.total > 1:
+            if self.job.is_step(piece):
+                part = content[piece.start : piece.stop].decode()
+                _obey([part.rstrip()])
+                storage.write_text(self._step(piece.source.key, piece.start), part)
+                rows.finish(Outcome(piece, "done", 0))
+                watch.end(piece)
+                continue
+            steps = [self._step(piece.source.key, at) for at in range(piece.source.size)] if self.job.steps else []
+            if any(map(storage.stat, steps)):
+                lines = [storage.read_bytes(path).decode().rstrip() for path in steps if storage.stat(path)]
+            elif piece.total > 1:
                 lines = [chr(b) for b in content[piece.start : piece.stop]]
             else:
                 lines = content.decode().splitlines()
@@ -135,6 +147,9 @@ class ToyWorker:
         if self.job.whole_items:
             name = f"heap-{item.pieces[0].source.key.removesuffix('.t')}.txt"
             storage.write_text(storage.join(self.output, "_work", name), "\n".join(heap))
+
+    def _step(self, key: str, start: int) -> str:
+        return storage.join(self.output, "_work", f"step-{key}-{start}.txt")
 
     def close(self) -> None:
         self.note("close")
