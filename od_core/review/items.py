@@ -1,11 +1,13 @@
 """What pages know of each picture and video: an index of all of them in pieces, and their boxes in smaller ones.
 
-An item of the index is [key, kind, width, height, has a thumbnail, URL, note, mistakes, summary, failure]. The summary
-is a flat list of class, mark, score: the best of its boxes of that class and mark; for a missed object the least score
-of a finder. With it a page finds "class 3, false positive, 0.6 or better" without the boxes.
+An item of the index is [key, kind, width, height, has a thumbnail, URL, note, mistakes, summary, failure, file]; the
+file is that which a record is in, by its name, "" for what is a file itself. The summary is a flat list of class, mark,
+score: the best of its boxes of that class and mark; for a missed object the least score of a finder. With it a page
+finds "class 3, false positive, 0.6 or better" without the boxes.
 """
 
 import pathlib
+import posixpath
 from collections.abc import Iterable, Sequence
 
 from od_core.detected_frames import DetectedFrame
@@ -74,6 +76,7 @@ class ItemWriter:
         summary: Summary,
         boxes: MarkedFrame | None,
         size: tuple[int, int] | None = None,
+        failure: str = "",
     ) -> None:
         """The next item.
 
@@ -81,11 +84,12 @@ class ItemWriter:
             frame: the image or record; of a video any of its rows.
             boxes: of an image or record that did not fail.
             size: width and height, where the row does not say.
+            failure: why it, or a stretch of a video, could not be looked at.
         """
         width, height = (frame.width, frame.height) if frame.width else size or (0, 0)
-        failure = frame.error.message if boxes is None and frame.error else ""
         told = (frame.key, KINDS.index(frame.kind), width, height, int(has_thumbnail), url, note)
-        self._index.append([*told, rounded(summary.mistakes), summary.told(), failure])
+        file = posixpath.basename(frame.source) if frame.kind == "record" else ""
+        self._index.append([*told, rounded(summary.mistakes), summary.told(), failure, file])
         self._boxes.append(boxes and [boxes.found, boxes.truth])
         self.count += 1
         if len(self._index) == ITEMS_PER_PIECE:

@@ -212,6 +212,7 @@ class _Pages:
             summary=summary,
             boxes=boxes,
             size=shown.size,
+            failure=frame.error.message if frame.error else "",
         )
 
     def _add_video(self, rows: Iterable[Row]) -> None:
@@ -252,6 +253,7 @@ class _Pages:
             summary=summary,
             boxes=None,
             size=shown.size,
+            failure=str(damage[0][1]) if damage else "",
         )
 
     def _write(self, name: str, content: bytes) -> str:

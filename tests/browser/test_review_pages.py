@@ -104,11 +104,55 @@ def test_filters_filter(browser: Chromium, pages: pathlib.Path) -> None:
     assert cards(browser) == ["a/bad.png", "a/good.png"]
     choose(browser, "name", "")
     choose(browser, "show", "failed")
-    assert cards(browser) == ["broken.png"]
+    assert cards(browser) == ["clip.mp4", "broken.png"]  # a stretch of the video failed
     choose(browser, "show", "empty")
     assert set(cards(browser)) == {"a/bad.png", "gone.png", HOSTILE_KEY}
     browser.run("history.back()")
-    browser.wait(f"{CARDS}.length === 1")
+    browser.wait(f"{CARDS}.length === 2")
+
+
+def test_what_leads_nowhere_leads_back(browser: Chromium, pages: pathlib.Path) -> None:
+    show(browser, pages, "gallery?class=1&show=fp&name=clip")
+    assert cards(browser) == []
+    assert browser.run("document.querySelector('.empty').checkVisibility()")
+    assert browser.run("document.querySelector('.badge').textContent") == "3"
+    browser.run("document.querySelector('.empty a').click()")
+    browser.wait(f"{CARDS}.length === 6")
+    show(browser, pages, "item/99")
+    assert "no such picture" in browser.run("document.querySelector('main').textContent")
+
+
+def test_folders_are_offered_as_sources(browser: Chromium, pages: pathlib.Path) -> None:
+    show(browser, pages, "gallery")
+    assert browser.run("[...document.querySelectorAll('#sources option')].map((one) => one.value)") == ["a/"]
+
+
+def test_the_overview_leads_to_the_worst_mistakes(browser: Chromium, pages: pathlib.Path) -> None:
+    """Each with what it holds: right, wrong and missed, at the threshold."""
+    show(browser, pages, "overview")
+    browser.wait("document.querySelectorAll('.worst .card').length")
+    assert cards(browser) == ["a/bad.png", "clip.mp4"]
+    tally = "[...document.querySelectorAll('.worst .tally')[0].children].map((one) => [one.className, one.textContent])"
+    browser.wait(f"{tally}.length === 3")
+    assert browser.run(tally) == [["mark tp", "1"], ["mark fp", "1"], ["mark fn", "2"]]
+    choose(browser, "threshold", "0.85")
+    assert browser.run(tally) == [["mark fn", "3"]]
+    browser.run("document.querySelector('.worst .card').click()")
+    browser.wait("document.querySelector('.item h2')?.textContent === 'a/bad.png'")
+    groups = "[...document.querySelectorAll('aside .group')].map((row) => row.textContent)"
+    browser.wait(f"{groups}.length")
+    assert browser.run(groups) == ["missed3"]
+
+
+def test_a_key_tells_the_keys(browser: Chromium, pages: pathlib.Path) -> None:
+    show(browser, pages, "gallery")
+    browser.press("?")
+    assert browser.run("document.getElementById('keys').open")
+    assert "next mistake" in browser.run("document.getElementById('keys').textContent")
+    browser.press("ArrowRight")  # goes nowhere meanwhile
+    browser.press("?")
+    assert not browser.run("document.getElementById('keys').open")
+    assert len(cards(browser)) == 6
 
 
 def test_boxes_are_drawn_where_they_are_and_can_be_switched_off(browser: Chromium, pages: pathlib.Path) -> None:
@@ -152,7 +196,7 @@ def test_keys_lead_through_what_was_chosen(browser: Chromium, pages: pathlib.Pat
 def test_a_click_on_the_timeline_jumps_to_the_moment(browser: Chromium, pages: pathlib.Path) -> None:
     show(browser, pages, "item/3")
     browser.wait("document.querySelector('video').readyState >= 2 && document.querySelector('.lane .strip')")
-    assert "nothing" in browser.run("document.querySelector('aside').textContent").lower()
+    browser.wait("document.querySelector('aside').textContent.startsWith('Nothing found')")
     place = "document.querySelector('.strip').getBoundingClientRect()"
     left, top, width, height = browser.run(f"(({{ left, top, width, height }}) => [left, top, width, height])({place})")
     browser.click(left + width * 35.5 / 60, top + height / 2)

@@ -41,7 +41,7 @@ def told(script: pathlib.Path) -> list[Any]:
 
 
 def items_of(pages: pathlib.Path) -> dict[str, dict[str, Any]]:
-    names = ("key", "kind", "width", "height", "thumbnail", "url", "note", "mistakes", "summary", "failure")
+    names = ("key", "kind", "width", "height", "thumbnail", "url", "note", "mistakes", "summary", "failure", "file")
     _, rows = told(pages / "data/index-00000.js")
     return {row[0]: {"number": n, **dict(zip(names, row, strict=True))} for n, row in enumerate(rows)}
 
@@ -164,8 +164,8 @@ def test_records_are_shown_as_copies(tmp_path: pathlib.Path) -> None:
     found = write_detections(tmp_path / "found", rows)
     assert review(ReviewAsk(str(found), str(tmp_path / "pages"))).not_shown == 0
     items = items_of(tmp_path / "pages")
-    assert [(key, item["kind"], item["url"]) for key, item in items.items()] == [
-        *(("id0", 1, "previews/000/0.jpg"), ("id2", 1, "previews/000/1.jpg")),
+    assert [(key, item["kind"], item["url"], item["file"]) for key, item in items.items()] == [
+        *(("id0", 1, "previews/000/0.jpg", "x.tfrecord"), ("id2", 1, "previews/000/1.jpg", "x.tfrecord")),
     ]
     headers = [read_header((tmp_path / f"pages/previews/000/{number}.jpg").read_bytes()) for number in range(2)]
     assert [(header.width, header.height) for header in headers] == [SIZE, SIZE]

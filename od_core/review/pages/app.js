@@ -21,6 +21,7 @@
       return;
     }
     if (!page || location.hash.startsWith("#/gallery") || location.hash.startsWith("#/item")) show();
+    page.indexed?.();
     document.body.dataset.ready = "";
   };
 
@@ -54,10 +55,28 @@
     document.documentElement.dataset.theme = isDark ? "light" : "dark";
   });
 
+  const keys = document.getElementById("keys");
+  document.getElementById("help").addEventListener("click", help);
+
+  function help() {
+    if (keys.open) { keys.close(); return; }
+    const rows = [["?", "these keys"], ["← →", "the item before, the next one; pages of the gallery"], ["Esc", "back to the gallery"],
+      ["d", "detections"], ...(boxbeam.data.hasTruth ? [["t", "ground truth"], ["v", "verdicts, or classes, as colours"]] : []), ["l", "labels"],
+      ["z", "zoom into a picture"], ["space", "play a video, or stop"], ["n b", "the next detection of a video, the last one"],
+      ...(boxbeam.data.hasTruth ? [["m", "the next mistake of a video"]] : [])];
+    keys.replaceChildren(make("h2", {}, "Keys"),
+      make("table", {}, make("tbody", {}, rows.map(([key, meaning]) => make("tr", {},
+        make("th", { scope: "row" }, key.split(" ").map((one) => make("kbd", {}, one))), make("td", {}, meaning))))),
+      make("form", { method: "dialog" }, make("button", { class: "primary" }, "Close")));
+    keys.showModal();
+  }
+
   addEventListener("keydown", (event) => {
+    if (keys.open && event.key !== "?") return;
     if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
     if (event.key === " " && /^(BUTTON|A|SUMMARY|VIDEO)$/.test(event.target.tagName)) return;
     if (event.target.tagName === "VIDEO" && event.key.startsWith("Arrow")) return;
+    if (event.key === "?") { event.preventDefault(); help(); return; }
     const pressed = main.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
     const action = page?.keys?.[event.key] || (pressed && (() => pressed.click()));
     if (!action) return;

@@ -4,7 +4,8 @@
 const MARKS = ["tp", "fp", "fn", "ignored", "found"];
 const MARK_NAMES = { tp: "right", fp: "wrong", fn: "missed", ignored: "ignored", found: "found" };
 const IGNORED = 3;
-const SHOW = { found: true, truth: true, labels: true, verdicts: false };
+const SHOW = { found: true, truth: true, labels: innerWidth > 640, verdicts: false };
+const ROWS_SHOWN = 300;
 
 // What is to be drawn of a frame: detections from the threshold up, and annotated objects with what became of them.
 function boxesOf(found, truth) {
@@ -110,23 +111,20 @@ function verdictLegend() {
   return make("span", { class: "marks quiet" }, marks, make("span", { class: "dashed" }, "annotated"));
 }
 
-// The boxes of a frame as a table; looking at a row lights its box.
+// The boxes of a frame as a table, mistakes first; looking at a row lights its box.
 function boxTable(boxes, drawn) {
-  const best = [...boxes].filter((box) => !box.isTruth || box.mark === "fn");
-  const rows = best.slice(0, 200).map((box) => {
-    const row = make("tr", { tabindex: "0", "data-mark": box.mark },
-      make("td", {}, chip(boxbeam.classOf(box.id).colour), box.name),
-      make("td", { class: "number" }, box.isTruth ? "" : box.score.toFixed(2)),
-      boxbeam.data.hasTruth && make("td", {}, make("span", { class: `mark ${box.mark}` }, verdictOf(box))));
-    for (const event of ["mouseenter", "focus"]) row.addEventListener(event, () => drawn.highlight(box));
-    for (const event of ["mouseleave", "blur"]) row.addEventListener(event, () => drawn.highlight(null));
-    return row;
-  });
-  if (!rows.length) return make("p", { class: "quiet" }, "Nothing found at this score.");
-  return make("table", { class: "found" }, make("tbody", {}, rows));
-}
-
-function verdictOf(box) {
-  if (box.mark === "fp") return `wrong: ${boxbeam.data.reasons[box.reason]}`;
-  return MARK_NAMES[box.mark];
+  const listed = boxes.filter((box) => !box.isTruth || box.mark === "fn");
+  if (!listed.length) return make("p", { class: "quiet" }, "Nothing found at this score.");
+  const row = (box) => {
+    const made = make("tr", { tabindex: "0", "data-mark": box.mark },
+      make("td", {}, make("span", { class: "named" }, chip(boxbeam.classOf(box.id).colour), make("span", {}, box.name, box.mark === "fp" && make("small", {}, boxbeam.data.reasons[box.reason])))),
+      make("td", { class: "number" }, box.isTruth ? "" : box.score.toFixed(2)));
+    for (const event of ["mouseenter", "focus"]) made.addEventListener(event, () => drawn.highlight(box));
+    for (const event of ["mouseleave", "blur"]) made.addEventListener(event, () => drawn.highlight(null));
+    return made;
+  };
+  const groups = ["fn", "fp", "tp", "ignored", "found"].map((mark) => [mark, listed.filter((box) => box.mark === mark)]);
+  return make("table", { class: "found" }, groups.filter(([, some]) => some.length).map(([mark, some]) => make("tbody", {},
+    boxbeam.data.hasTruth && make("tr", { class: "group" }, make("th", { scope: "rowgroup" }, make("span", { class: `mark ${mark}` }, MARK_NAMES[mark])), make("td", { class: "number" }, shown(some.length))),
+    some.slice(0, ROWS_SHOWN).map(row), some.length > ROWS_SHOWN && make("tr", {}, make("td", { class: "quiet" }, `and ${shown(some.length - ROWS_SHOWN)} more`)))));
 }

@@ -1,39 +1,68 @@
 "use strict";
 
+const WORST_SHOWN = 6;
+
 function overviewPage() {
-  const { counts, classes, failures, metrics, hasTruth, minScore } = boxbeam.data;
-  const facts = [
-    ["pictures", counts.images], ["videos", counts.videos], ["frames of videos", counts.frames],
-    ["detections", counts.detections], ["with nothing found", counts.empty],
-    ["failures", counts.failed], ["originals not shown", counts.notShown],
-  ];
-  if (hasTruth) facts.splice(4, 0, ["annotated", counts.annotated]);
+  const { counts, failures, metrics, classes, hasTruth, minScore } = boxbeam.data;
   const body = make("tbody");
-  const sum = make("p", { class: "quiet", "aria-live": "polite" });
+  const facts = make("dl", { class: "facts", "aria-live": "polite" });
+  const worst = make("section", { class: "worst" });
+  const overlays = [];
 
   function fill() {
     const rows = classes.map((entry) => classRow(entry)).filter((row) => row !== null);
     body.replaceChildren(...rows.map((row) => row.element));
     const total = (name) => rows.reduce((all, row) => all + row[name], 0);
-    const here = `${shown(total("found"))} detections of score ${boxbeam.threshold.toFixed(2)} and better`;
     const right = total("tp"), wrong = total("fp"), missed = total("missed");
-    sum.textContent = hasTruth
-      ? `${here}: precision ${share(right, right + wrong)}, recall ${share(right, right + missed)}. Objects count as found from IoU 0.5 on.`
-      : `${here}. Those below ${minScore} are not on these pages.`;
+    const at = `at score ${boxbeam.threshold.toFixed(2)}`;
+    const here = [
+      hasTruth && fact(share(right, right + wrong), "precision", at, galleryLink({ show: "fp" }), "main"),
+      hasTruth && fact(share(right, right + missed), "recall", at, galleryLink({ show: "fn" }), "main"),
+      fact(shown(total("found")), "detections", `${at}, of ${shown(counts.detections)}`, galleryLink({ show: "detections" })),
+      counts.images && fact(shown(counts.images), counts.images === 1 ? "picture" : "pictures", "", galleryLink({ kind: "picture" })),
+      counts.videos && fact(shown(counts.videos), counts.videos === 1 ? "video" : "videos", `${shown(counts.frames)} frames`, galleryLink({ kind: "video" })),
+      counts.empty && fact(shown(counts.empty), "with nothing found", `at score ${minScore}`, galleryLink({ show: "empty" })),
+      hasTruth && fact(shown(counts.annotated), "annotated", "pictures and frames"),
+      counts.failed && fact(shown(counts.failed), counts.failed === 1 ? "failure" : "failures", "see below", galleryLink({ show: "failed" }), "bad"),
+      counts.notShown && fact(shown(counts.notShown), "originals not shown", "gone or unreadable", galleryLink({ show: "notes" }), "bad"),
+    ];
+    facts.replaceChildren(...here.filter(Boolean));
+    overlays.forEach((one) => one());
   }
+
+  // The index may still be on its way when the overview is shown.
+  function indexed() {
+    const order = hasTruth ? "worst" : "best";
+    const numbers = chosen({ order }).filter((n) => !hasTruth || boxbeam.items[n].mistakes > 0).slice(0, WORST_SHOWN);
+    if (!numbers.length) return;
+    overlays.length = 0;
+    worst.replaceChildren(
+      make("h2", {}, hasTruth ? "Worst mistakes" : "Surest detections", make("a", { class: "more", href: galleryLink({ order }) }, "all, in this order ›")),
+      make("ul", { class: "grid" }, numbers.map((number) => card(number, { order }, overlays))));
+  }
+
   fill();
+  if (boxbeam.items.length) indexed();
+  const rule = hasTruth ? "An object counts as found from IoU 0.5 on. " : "";
   return {
     title: "Overview",
     changed: fill,
-    element: make("div", { class: "overview" },
-      make("dl", { class: "facts" }, facts.filter(([, n]) => n).map(([name, n]) => make("div", {}, make("dt", {}, name), make("dd", {}, shown(n))))),
-      make("section", {}, make("h2", {}, "Classes"), sum,
-        make("div", { class: "wide" }, make("table", { class: "classes" }, make("thead", {}, make("tr", {},
-          ["class", "detections", "scores"].map(headCell),
-          hasTruth && ["right", "wrong", "missed", "precision", "recall"].map(headCell))), body))),
-      metrics.length > 0 && metricsSection(metrics),
-      failures.length > 0 && make("section", {}, make("h2", {}, "Failures"), failures.map(failureGroup))),
+    indexed,
+    element: make("div", { class: "overview" }, facts, worst,
+      make("div", { class: "columns" },
+        make("section", {}, make("h2", {}, "Classes"),
+          make("div", { class: "wide" }, make("table", { class: "classes" }, make("thead", {}, make("tr", {},
+            ["class", "detections", "scores"].map(headCell),
+            hasTruth && ["right", "wrong", "missed", "precision", "recall"].map(headCell))), body)),
+          !classes.some(([, , , tally]) => Object.keys(tally).length) && make("p", { class: "empty" }, "Nothing has been found anywhere."),
+          make("p", { class: "quiet small" }, `${rule}Detections below ${minScore} are not on these pages. The slider at the top sets the score from which on a detection counts.`)),
+        make("div", {}, failures.length > 0 && make("section", {}, make("h2", {}, "Failures"), failures.map(failureGroup)),
+          metrics.length > 0 && metricsSection(metrics)))),
   };
+}
+
+function fact(value, name, detail, href, kind) {
+  return make("div", { class: kind || "" }, make("dt", {}, href ? make("a", { href }, name) : name, detail && make("small", {}, detail)), make("dd", {}, value));
 }
 
 function headCell(text) {
@@ -50,7 +79,7 @@ function classRow([id, name, colour, counts]) {
   const link = (number, show) => make("td", { class: "number" }, number
     ? make("a", { href: galleryLink({ class: id, show }) }, shown(number)) : "0");
   const element = make("tr", {},
-    make("th", { scope: "row" }, chip(colour), make("a", { href: galleryLink({ class: id }) }, name)),
+    make("th", { scope: "row" }, make("span", { class: "named" }, chip(colour), make("a", { href: galleryLink({ class: id }) }, name))),
     link(found, "detections"),
     make("td", {}, histogram(counts)),
     hasTruth && [link(tp, "tp"), link(fp, "fp"), link(missed, "fn"),
@@ -79,12 +108,19 @@ function histogram(counts) {
   return svg;
 }
 
+// The numbers of an evaluation, in groups by what is before the first "/".
 function metricsSection(metrics) {
-  const rows = metrics.map(([name, value]) => make("tr", {}, make("th", { scope: "row" }, name),
-    make("td", { class: "number" }, value === null || value < 0 ? "–" : value.toFixed(4))));
-  return make("section", {}, make("h2", {}, "Evaluation"),
-    make("details", { open: metrics.length <= 40 }, make("summary", {}, `${shown(metrics.length)} numbers`),
-      make("div", { class: "wide" }, make("table", { class: "metrics" }, make("tbody", {}, rows)))));
+  const groups = new Map();
+  for (const [name, value] of metrics) {
+    const cut = name.indexOf("/");
+    const group = cut < 0 ? "" : name.slice(0, cut);
+    if (!groups.has(group)) groups.set(group, []);
+    groups.get(group).push([name.slice(cut + 1), value]);
+  }
+  return make("section", { class: "metrics" }, make("h2", {}, "Evaluation"),
+    [...groups].map(([group, rows]) => make("details", { open: rows.length <= 16 }, make("summary", {}, group || "Numbers", make("span", { class: "quiet" }, ` ${shown(rows.length)}`)),
+      make("div", { class: "wide" }, make("table", {}, make("tbody", {}, rows.map(([name, value]) => make("tr", {}, make("th", { scope: "row" }, name),
+        make("td", { class: "number" }, value === null || value < 0 ? "–" : value.toFixed(4))))))))));
 }
 
 function failureGroup({ stage, type, total, first }) {

@@ -3,14 +3,15 @@
 // The large view of an item; the arrows lead through what the gallery's choice leaves.
 function itemPage(number, choice) {
   const item = boxbeam.items[number];
-  if (!item) return { title: "Nothing", element: make("p", {}, "There is no such picture.") };
+  if (!item) return { title: "Nothing", element: make("div", { class: "empty" }, make("p", {}, "There is no such picture."), make("a", { class: "button", href: "#/gallery" }, "Gallery")) };
   const numbers = chosen(choice);
   const place = numbers.indexOf(number);
   const to = (n) => (n === undefined ? null : `#/item/${n}?${query(choice)}`);
   const before = to(numbers[place - 1]), after = place < 0 ? null : to(numbers[place + 1]);
   const back = `#/gallery?${query({ ...choice, page: place < 0 ? undefined : 1 + Math.floor(place / PAGE_SIZE) })}`;
   const view = item.kind === VIDEO ? videoView(number, item) : pictureView(number, item);
-  const step = (href, text, name) => make("a", { href: href || back, class: `step${href ? "" : " off"}`, "aria-label": name }, text);
+  const step = (href, text, name) => (href ? make("a", { href, class: "button", "aria-label": name }, text)
+    : make("span", { class: "button none", "aria-disabled": "true", "aria-label": `no ${name}` }, text));
   const go = (href) => () => { if (href) location.hash = href; };
   return {
     title: item.key,
@@ -18,9 +19,10 @@ function itemPage(number, choice) {
     close: view.close,
     keys: { ArrowLeft: go(before), ArrowRight: go(after), Escape: go(back), ...view.keys },
     element: make("article", { class: "item" },
-      make("div", { class: "heading" }, make("a", { href: back }, "‹ Gallery"), step(before, "←", "the one before"), step(after, "→", "the next one"),
+      make("div", { class: "heading" }, make("a", { href: back }, "‹ Gallery"),
+        make("span", { class: "steps" }, step(before, "←", "item before"), step(after, "→", "item behind")),
         make("h2", { title: item.key }, item.key),
-        make("span", { class: "quiet" }, [place >= 0 && `${shown(place + 1)} of ${shown(numbers.length)}`, item.width && `${item.width} × ${item.height}`].filter(Boolean).join(", "))),
+        make("span", { class: "quiet" }, [place >= 0 && `${shown(place + 1)} of ${shown(numbers.length)}`, item.width && `${item.width} × ${item.height}`, item.file].filter(Boolean).join(" · "))),
       (item.failure || item.note) && make("p", { class: "remark", role: "note" }, item.failure || item.note),
       switches(() => view.changed()), view.element),
   };

@@ -26,8 +26,8 @@ const boxbeam = (() => {
   store.video = (number, told) => arrive(`video-${pad(number, 6)}`, told);
   store.videoFrames = (number, chunk, frames) => arrive(`video-${pad(number, 6)}-${pad(chunk, 5)}`, frames);
 
-  function item([key, kind, width, height, hasThumbnail, url, note, mistakes, summary, failure]) {
-    return { key, kind, width, height, hasThumbnail, url, note, mistakes, summary, failure };
+  function item([key, kind, width, height, hasThumbnail, url, note, mistakes, summary, failure, file]) {
+    return { key, kind, width, height, hasThumbnail, url, note, mistakes, summary, failure, file };
   }
 
   function pad(number, digits) {

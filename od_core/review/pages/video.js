@@ -53,8 +53,10 @@ function videoView(number, item) {
     const rows = video.lanes.filter(([id]) => !boxbeam.hidden.has(id)).map(([id, columns]) => lane(id, columns, video, seek));
     if (video.damage.length) rows.push(damageLane(video.damage, video.end, seek));
     lanes.style.setProperty("--lanes", String(rows.length));
-    const caption = boxbeam.data.hasTruth ? "Below the scores: wrongly found, missed. Click to go there." : "Click to go there.";
-    lanes.replaceChildren(...rows, make("div", { class: "now", "aria-hidden": "true" }), make("p", { class: "caption quiet" }, caption));
+    const marks = boxbeam.data.hasTruth ? ["fp", "fn"].map((mark) => make("span", { class: `mark ${mark}` }, MARK_NAMES[mark])) : [];
+    const caption = rows.length ? ["How sure the best detection is", ...marks, "Click to go there."] : ["Nothing is found in this video."];
+    lanes.replaceChildren(...rows, make("div", { class: "now", "aria-hidden": "true", hidden: !rows.length }),
+      make("p", { class: "caption quiet" }, caption, make("span", { class: "end" }, clock(video.end))));
   }
 
   // The nearest moment before or behind this one at which something is found, or something is wrong.
@@ -112,7 +114,9 @@ function lane(id, columns, { columns: count, end }, seek) {
   svg.setAttribute("aria-label", `${name}: found in ${there.length} of ${count} parts of the video`);
   for (const [column, score, , wrong, missed] of there) {
     const bar = (y, height, fill) => svg.append(draw("rect", { x: column, y, width: 1.05, height, fill }));
-    if (score >= boxbeam.threshold) bar(hasTruth ? 12 * (1 - score) : 20 * (1 - score), (hasTruth ? 12 : 20) * score, colour);
+    // Verdicts have colours of their own, so that classes step back where they are shown.
+    const fill = SHOW.verdicts ? "var(--bar)" : colour;
+    if (score >= boxbeam.threshold) bar(hasTruth ? 12 * (1 - score) : 20 * (1 - score), (hasTruth ? 12 : 20) * score, fill);
     if (wrong >= boxbeam.threshold) bar(13, 3, "var(--fp)");
     if (missed < NOT_MISSED && missed < boxbeam.threshold) bar(17, 3, "var(--fn)");
   }
