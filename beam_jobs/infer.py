@@ -35,14 +35,22 @@ from beam_jobs import options
 
 if TYPE_CHECKING:
     from pipelines.executor import Work
+    from pipelines.infer.job import InferJob
+    from pipelines.plan import Plan
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; returns the exit status."""
-    args, beam_options = options.parse(_parser(), argv)
+    made = _parser()
+    args, beam_options = options.parse(made, argv)
+    if args.assume_workers is not None and not args.dry_run:
+        made.error("--assume_workers estimates a run without doing it: give --dry_run with it")
+    if args.cost_per_hour is not None and args.assume_workers is None:
+        made.error("--cost_per_hour is the price of a worker: say with --dry_run --assume_workers N how many")
     from beam_jobs.launch import launch
 
-    return launch("infer", lambda: _job(args), args, beam_options)
+    more = None if args.assume_workers is None else lambda work, plan: _estimate(args, work.job, plan)
+    return launch("infer", lambda: _job(args), args, beam_options, more)
 
 
 def build(root: Any, work: "Work", *, spread: bool) -> Any:
@@ -120,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_tensors(made)
     _add_sampling(made)
     options.add_common(made)
+    _add_estimate(made)
     return made
 
 
@@ -177,6 +186,29 @@ def _add_sampling(made: argparse.ArgumentParser) -> None:
         help="from this time of each video on: seconds, or as in 1:30 or 1:02:30.5",
     )
     group.add_argument("--end", type=options.moment, metavar="S", help="up to this time of each video, itself left out")
+
+
+def _add_estimate(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("what a run would cost (docs/scaling.md)")
+    group.add_argument(
+        "--assume_workers",
+        type=options.positive_int,
+        metavar="N",
+        help="with --dry_run: run the model on a sample of the inputs, and say what all take on N workers of one core",
+    )
+    group.add_argument(
+        "--cost_per_hour", type=options.positive_float, metavar="X", help="price of such a worker, in any currency"
+    )
+
+
+def _estimate(args: argparse.Namespace, job: "InferJob", plan: "Plan") -> str:
+    from beam_jobs.infer_estimate_text import estimate_text
+    from pipelines.infer.estimate import estimate
+    from pipelines.infer.probe import run_probe
+
+    threads = job.spread(args.workers or options.cores()).threads if job.on_gpu else 1
+    made = estimate(run_probe(job, plan.items, threads), args.assume_workers)
+    return estimate_text(made, args.cost_per_hour, on_gpu=job.on_gpu)
 
 
 def _job(args: argparse.Namespace) -> Any:

@@ -20,13 +20,22 @@ from pipelines.executor import Work
 from pipelines.file_systems import FileSystems
 from pipelines.items import Ask
 from pipelines.job import Job
-from pipelines.plan import make_plan
+from pipelines.plan import Plan, make_plan
 from pipelines.work import RunResult, run
 
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_SOME_FAILED = 0, 1, 2, 3
 
 
-def launch(name: str, make_job: Callable[[], Job], args: argparse.Namespace, beam_options: Sequence[str]) -> int:
+MoreOfPlan = Callable[[Work, Plan], str]
+
+
+def launch(
+    name: str,
+    make_job: Callable[[], Job],
+    args: argparse.Namespace,
+    beam_options: Sequence[str],
+    more_of_plan: MoreOfPlan | None = None,
+) -> int:
     """Run a job as its command line says.
 
     Args:
@@ -34,6 +43,7 @@ def launch(name: str, make_job: Callable[[], Job], args: argparse.Namespace, bea
         make_job: builds the job from the parsed options; may raise UsageError.
         args: parsed options, with those of `options.add_common`, `input` and `output`.
         beam_options: what is Beam's.
+        more_of_plan: what --dry_run says besides the plan.
 
     Returns:
         The exit status.
@@ -41,7 +51,7 @@ def launch(name: str, make_job: Callable[[], Job], args: argparse.Namespace, bea
     _quiet_libraries()
     progress = progress_for(args.progress, name)
     try:
-        result = perform(make_job, args, beam_options, progress)
+        result = perform(make_job, args, beam_options, progress, more_of_plan)
     except UsageError as error:
         return _say(name, error, EXIT_USAGE)
     except RunStoppedError as error:
@@ -54,7 +64,11 @@ def launch(name: str, make_job: Callable[[], Job], args: argparse.Namespace, bea
 
 
 def perform(
-    make_job: Callable[[], Job], args: argparse.Namespace, beam_options: Sequence[str], progress: Progress
+    make_job: Callable[[], Job],
+    args: argparse.Namespace,
+    beam_options: Sequence[str],
+    progress: Progress,
+    more_of_plan: MoreOfPlan | None = None,
 ) -> RunResult | None:
     """Run a job as its command line says, and print what it came to; arguments as for `launch`.
 
@@ -68,7 +82,7 @@ def perform(
     files = reach_file_systems(beam_options)
     work = _work(make_job, args, engine, files)
     if args.dry_run:
-        _dry_run(work)
+        _dry_run(work, more_of_plan)
         return None
     result = _run(work, engine, progress, args)
     if result.too_many_failed:
@@ -120,11 +134,14 @@ def _run(work: Work, engine: Engine, progress: Progress, args: argparse.Namespac
     return result
 
 
-def _dry_run(work: Work) -> None:
+def _dry_run(work: Work, more: MoreOfPlan | None) -> None:
     work.enter_process()
     if not work.ask.overwrite:
         refuse_other_use(Dataset(work.ask.output), work.job)
-    print(summary.plan_text(work, make_plan(work.job, work.ask)))
+    plan = make_plan(work.job, work.ask)
+    print(summary.plan_text(work, plan), flush=True)
+    if more is not None:
+        print(more(work, plan))
 
 
 def refuse_output(output: str) -> None:

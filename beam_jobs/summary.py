@@ -29,7 +29,7 @@ def text(work: Work, progress: Progress, result: RunResult) -> str:
     if result.planned_inputs == 0 and not result.finished.changed:
         head = f"{work.job.name}: nothing to do: {output} is complete"
     else:
-        head = f"{work.job.name}: finished in {_duration(sum(result.seconds.values()))}: {output}"
+        head = f"{work.job.name}: finished in {duration(sum(result.seconds.values()))}: {output}"
     lines = [head, f"  {_inputs_line(manifest.counts)}"]
     others = {name: n for name, n in manifest.counts.items() if name not in (*OUTCOMES, "inputs")}
     if others:
@@ -169,7 +169,8 @@ def byte_size(size: float) -> str:
     return f"{size:,.1f} TiB"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """ "8.2 s", "5 min 3 s", "2 h 7 min": a time for people."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -142,10 +142,14 @@ class InferJob:
         """See Job."""
         return by_limits(pieces, _ITEM_LIMITS)
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the model runs on a GPU, if the processes are on machines like this one."""
+        return any(device != CPU for device in self.devices) or (not self.devices and has_gpu_driver())
+
     def spread(self, workers: int) -> Spread:
         """Few processes, several threads each on one Session; on GPUs one process each."""
-        on_gpu = any(device != CPU for device in self.devices) or (not self.devices and has_gpu_driver())
-        processes = max(1, len(self.devices)) if on_gpu else -(-workers // _THREADS_PER_PROCESS)
+        processes = max(1, len(self.devices)) if self.on_gpu else -(-workers // _THREADS_PER_PROCESS)
         return Spread(processes, -(-workers // processes))
 
     def open_worker(self, output: str, threads: int) -> Worker:
