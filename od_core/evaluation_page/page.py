@@ -1,13 +1,12 @@
 """One page about an evaluation: a file that needs nothing else, neither network nor scripts."""
 
-import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from od_core.evaluation_page import charts
-from od_core.evaluation_page.svg import STYLE, standalone
+from od_core.evaluation_page.svg import STYLE, escaped, standalone
 
 CHARTS = ("precision_recall", "scores", "errors", "confusion", "calibration")
 """The names of all charts."""
@@ -121,7 +120,7 @@ def _head(document: Mapping[str, Any]) -> Iterator[str]:
     best = insight["overall"]["best_f1"]
     truth = ", ".join(document["ground_truth"]["paths"])
     yield "<h1>Evaluation</h1>"
-    yield f'<p class="soft">{_e(document["detections"]["path"])} against {_e(truth)}</p>'
+    yield f'<p class="soft">{escaped(document["detections"]["path"])} against {escaped(truth)}</p>'
     tiles = [
         (label, metrics[name])
         for label, name in (
@@ -135,14 +134,14 @@ def _head(document: Mapping[str, Any]) -> Iterator[str]:
     tiles += [("precision there", best["precision"]), ("recall there", best["recall"])]
     shown = [(label, _shown(x)) for label, x in tiles]
     shown += [("frames", f"{insight['overall']['frames']:,}"), ("objects", f"{insight['overall']['objects']:,}")]
-    cells = "".join(f'<div class="tile"><b>{_e(x)}</b>{_e(label)}</div>' for label, x in shown)
+    cells = "".join(f'<div class="tile"><b>{escaped(x)}</b>{escaped(label)}</div>' for label, x in shown)
     yield f'<div class="tiles">{cells}</div>'
 
 
 def _section(title: str, about: str, *parts: str) -> Iterator[str]:
-    yield f"<h2>{_e(title)}</h2>"
+    yield f"<h2>{escaped(title)}</h2>"
     if about:
-        yield f'<p class="soft">{_e(about)}</p>'
+        yield f'<p class="soft">{escaped(about)}</p>'
     for part in parts:
         yield f'<div class="scroll">{part}</div>'
 
@@ -183,7 +182,7 @@ def _number_tables(document: Mapping[str, Any]) -> Iterator[str]:
     for metric, definition in document["definitions"].items():
         prefix = prefixes.get(metric) or _prefix(metric)
         rows = [[name, _shown(document["metrics"][name])] for name in names if name.partition("_")[0] == prefix]
-        yield f'<h3>{_e(metric)}</h3><p class="soft">{_e(definition)}</p>{_table(["number", ""], rows)}'
+        yield f'<h3>{escaped(metric)}</h3><p class="soft">{escaped(definition)}</p>{_table(["number", ""], rows)}'
 
 
 def _prefix(metric: str) -> str:
@@ -211,15 +210,11 @@ def _rates(one: Mapping[str, Any]) -> list[str]:
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f"<th>{_e(title)}</th>" for title in titles)
-    body = "\n".join("<tr>" + "".join(f"<td>{_e(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    head = "".join(f"<th>{escaped(title)}</th>" for title in titles)
+    body = "\n".join("<tr>" + "".join(f"<td>{escaped(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
 
 
 def _shown(x: float | None) -> str:
     """Four digits; a dash where a number is undefined: null, and COCO's -1."""
     return "–" if x is None or x == -1 else f"{x:.4f}"
-
-
-def _e(words: str) -> str:
-    return html.escape(words)

@@ -55,6 +55,9 @@ STYLE = f"""
 {_RULES}"""
 """For the page that charts are put into: their colours, by day and by night."""
 
+_TITLE = 34  # the height that it takes in a file of its own
+_NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
 COLOURS = 7
 """Series are drawn in the colours --c0 to --c6."""
 
@@ -62,12 +65,12 @@ COLOURS = 7
 def text(x: float, y: float, words: str, *, anchor: str = "start", soft: bool = False, extra: str = "") -> str:
     """Words at a place; anchor: start, middle or end."""
     kind = ' class="soft"' if soft else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{kind}{extra}>{html.escape(words)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{kind}{extra}>{escaped(words)}</text>'
 
 
 def rectangle(x: float, y: float, width: float, height: float, fill: str, title: str = "") -> str:
     """A filled rectangle, with what is shown when pointed at."""
-    told = f"<title>{html.escape(title)}</title>" if title else ""
+    told = f"<title>{escaped(title)}</title>" if title else ""
     return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" style="fill: {fill}">{told}</rect>'
 
 
@@ -79,7 +82,7 @@ def line(x1: float, y1: float, x2: float, y2: float, *, dashed: bool = False, st
 
 def document(width: int, height: int, title: str, parts: Iterable[str]) -> str:
     """A chart: an element for a page. `standalone` makes a file of it."""
-    label = html.escape(title, quote=True)
+    label = escaped(title)
     return (
         f'<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}"'
         f' height="{height}" role="img" aria-label="{label}"><title>{label}</title>\n' + "\n".join(parts) + "\n</svg>\n"
@@ -87,11 +90,23 @@ def document(width: int, height: int, title: str, parts: Iterable[str]) -> str:
 
 
 def standalone(chart: str) -> str:
-    """A chart as a file of its own, on white paper. Its colours are written out: many viewers know no variables."""
+    """A chart as a file of its own: titled, on white paper, its colours written out, as many viewers need it."""
     head, rest = chart.split("\n", 1)
-    paper = '<rect class="paper" width="100%" height="100%"/>'
-    whole = f'<?xml version="1.0" encoding="UTF-8"?>\n{head}\n<style>{_RULES}</style>\n{paper}\n{rest}'
+    found = re.search(r'viewBox="0 0 (\d+) (\d+)" width="\d+" height="\d+"', head)
+    title = re.search(r"<title>(.*)</title>", head)
+    if found is None or title is None:
+        raise ValueError(f"not a chart: {head[:80]}")
+    width, height = int(found[1]), int(found[2]) + _TITLE
+    head = head.replace(found[0], f'viewBox="0 -{_TITLE} {width} {height}" width="{width}" height="{height}"')
+    paper = f'<rect class="paper" y="-{_TITLE}" width="100%" height="100%"/>'
+    heading = text(width / 2, 22 - _TITLE, html.unescape(title[1]), anchor="middle", extra=' style="font-weight: 600"')
+    whole = f'<?xml version="1.0" encoding="UTF-8"?>\n{head}\n<style>{_RULES}</style>\n{paper}\n{heading}\n{rest}'
     return re.sub(r"var\(--(\w+)\)", lambda found: _LIGHT[found[1]], whole)
+
+
+def escaped(words: str) -> str:
+    """Words as XML has them; characters that it cannot have become replacement characters."""
+    return html.escape(_NOT_IN_XML.sub("\ufffd", words))
 
 
 class Frame:
@@ -142,7 +157,7 @@ def legend(x: float, y: float, entries: Sequence[tuple[str, int]]) -> list[str]:
     for row, (name, colour) in enumerate(entries):
         at = y + 20 * row
         parts.append(rectangle(x, at - 6, 18, 3, f"var(--c{colour})"))
-        parts.append(f"<g><title>{html.escape(name)}</title>{text(x + 26, at, shortened(name, 26))}</g>")
+        parts.append(f"<g><title>{escaped(name)}</title>{text(x + 26, at, shortened(name, 26))}</g>")
     return parts
 
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from od_core import storage
 from od_core.evaluation_page.page import CHARTS, evaluation_page, plots
+from od_core.evaluation_page.png import png_of
 from od_core.insight.insight import BoxInsight, Insight
 from pipelines.evaluate.slices import SliceBy
 
@@ -64,7 +65,7 @@ def leave_beside(output: str, insight: Insight | None, document: Mapping[str, An
     """
     places = {name: storage.join(output, name) for name in (CURVES_FILE, PAGE_FILE)}
     if insight is None:
-        plot_files = [storage.join(output, PLOTS_FOLDER, f"{name}.svg") for name in CHARTS]
+        plot_files = [storage.join(output, PLOTS_FOLDER, f"{name}.{end}") for name in CHARTS for end in ("svg", "png")]
         storage.remove([*places.values(), *plot_files])
         if not storage.is_remote(output):
             with contextlib.suppress(OSError):
@@ -74,4 +75,6 @@ def leave_beside(output: str, insight: Insight | None, document: Mapping[str, An
         pq.write_table(insight.curves, temporary, compression="zstd")
     for name, svg in plots(document["insight"], insight.curves).items():
         storage.write_text(storage.join(output, PLOTS_FOLDER, name), svg)
+        with storage.commit(storage.join(output, PLOTS_FOLDER, f"{name.removesuffix('.svg')}.png")) as temporary:
+            temporary.write_bytes(png_of(svg))
     storage.write_text(places[PAGE_FILE], evaluation_page(document, insight.curves))

@@ -8,6 +8,7 @@ import pytest
 
 from beam_jobs import evaluate
 from od_core.evaluation_page.page import evaluation_page, plots
+from od_core.evaluation_page.png import png_of
 from od_core.insight.insight import CURVES, BoxInsight
 from od_core.metrics.frame import EvaluatedFrame
 from tests.pipelines import evaluation_files as files
@@ -59,8 +60,12 @@ def test_it_is_that_of_the_frames(scene, tmp_path, capsys):
     ]
     page = (tmp_path / "scores/evaluation.html").read_text(encoding="utf-8")
     assert page == evaluation_page(document, scene.curves)
-    drawn = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "scores/plots").iterdir()}
-    assert drawn == plots(document["insight"], scene.curves)
+    drawn = plots(document["insight"], scene.curves)
+    files_there = {path.name: path.read_bytes() for path in (tmp_path / "scores/plots").iterdir()}
+    assert files_there == {
+        **{name: svg.encode() for name, svg in drawn.items()},
+        **{name.replace(".svg", ".png"): png_of(svg) for name, svg in drawn.items()},
+    }
     assert evaluated(tmp_path, "--numbers_only") == 0  # and nothing of it stays
     assert [path.name for path in (tmp_path / "scores").iterdir()] == ["metrics.json"]
     assert "insight" not in json.loads((tmp_path / "scores/metrics.json").read_text())

@@ -1,18 +1,23 @@
 """The page and its charts, from insight as evaluations leave it."""
 
 import html.parser
+import io
 import json
 import math
 import re
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
+import numpy as np
+import PIL.Image
 import pyarrow as pa
 import pytest
 
 from od_core.detections import Detections
 from od_core.evaluation_page import charts
 from od_core.evaluation_page.page import CHARTS, evaluation_page, plots
+from od_core.evaluation_page.png import png_of
+from od_core.evaluation_page.svg import standalone
 from od_core.ground_truth import GroundTruth
 from od_core.insight.insight import DEFINITION, BoxInsight, Insight
 from od_core.metrics.coco import CocoBoxes
@@ -123,7 +128,6 @@ def test_a_chart_is_a_file_of_its_own_with_everything_inside(
     svg = drawn[f"{name}.svg"]
     assert "var(" not in svg  # many viewers know no variables
     root = ElementTree.fromstring(svg)
-    width, height = float(root.attrib["width"]), float(root.attrib["height"])
     places = [(float(x), float(y)) for x, y in re.findall(r'\b(?:x|cx)="([\d.-]+)" (?:y|cy)="([\d.-]+)"', svg)]
     places += [
         (float(x), float(y))
@@ -131,7 +135,9 @@ def test_a_chart_is_a_file_of_its_own_with_everything_inside(
         for x, y in (point.split(",") for point in line.split())
     ]
     assert len(places) > 5
-    assert all(0 <= x <= width and 0 <= y <= height for x, y in places)
+    left, top, width, height = map(float, root.attrib["viewBox"].split())
+    assert all(left <= x <= left + width and top <= y <= top + height for x, y in places)
+    assert root[3].text == root[0].text  # the title can be read
 
 
 def test_a_curve_is_drawn_where_its_points_are() -> None:
@@ -151,6 +157,34 @@ def test_a_curve_is_drawn_where_its_points_are() -> None:
     errors = charts.errors(document_of(value)["insight"])
     assert "background" in errors
     assert "+0.0000 AP, 1 errors" in errors
+
+
+def test_a_chart_as_a_png_file() -> None:
+    """Two bars of which one is half as long, at twice the size, below a title."""
+    kinds = [{"kind": "class", "count": 2, "cost": 0.4}, {"kind": "\x0bmissed\ud800", "count": 1, "cost": 0.2}]
+    with PIL.Image.open(io.BytesIO(png_of(standalone(charts.errors({"errors": kinds}))))) as image:
+        assert (image.format, image.size) == ("PNG", (2 * 660, 2 * (20 + 2 * 34 + 34)))
+        pixels = np.array(image.convert("RGB"))
+    bar = (pixels == (0x25, 0x63, 0xAF)).all(axis=2)
+    first, second = bar[2 * (34 + 31)], bar[2 * (34 + 65)]  # through the middles of the bars
+    assert np.flatnonzero(first)[[0, -1]].tolist() == [2 * 130, 2 * 430 - 1]
+    assert np.flatnonzero(second)[[0, -1]].tolist() == [2 * 130, 2 * 280 - 1]
+    is_ink = (pixels < 128).all(axis=2)
+    assert is_ink[: 2 * 30, 2 * 200 : 2 * 460].any()  # the title
+    assert is_ink[2 * 40 : 2 * 100, : 2 * 125].any()  # what the bars are
+    assert (pixels[:, -10:] == 255).all()
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_every_chart_can_be_drawn(evaluated: tuple[dict[str, Any], pa.Table], name: str) -> None:
+    document, curves = evaluated
+    svg = plots(document["insight"], curves)[f"{name}.svg"]
+    width, height = (int(size) for size in re.findall(r'\b(?:width|height)="(\d+)"', svg)[:2])
+    with PIL.Image.open(io.BytesIO(png_of(svg))) as image:
+        assert image.size == (2 * width, 2 * height)
+        assert len(image.convert("RGB").getcolors(1 << 24)) > 10
+    turned = re.search(r"<text[^>]*rotate[^>]*>", svg)
+    assert (turned is None) == (name == "errors")
 
 
 def test_many_classes_are_pooled_and_none_is_lost() -> None:
