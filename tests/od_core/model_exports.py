@@ -78,7 +78,7 @@ def tf1_saved_model_of(folder: Path, graph_def: Any, source: str, outputs: Seque
 
     v1 = tf.compat.v1
     graph = tf.Graph()
-    with graph.as_default(), _quiet(), v1.Session(graph=graph) as session:
+    with graph.as_default(), quiet(), v1.Session(graph=graph) as session:
         tf.graph_util.import_graph_def(graph_def, name="")
         tensors = {name: graph.get_tensor_by_name(f"{name}:0") for name in (source, *outputs)}
         infos = {name: v1.saved_model.build_tensor_info(tensor) for name, tensor in tensors.items()}
@@ -133,13 +133,14 @@ def save(folder: Path, model: Any) -> Path:
     """A SavedModel of `model.serve`."""
     import tensorflow as tf
 
-    with _quiet():
+    with quiet():
         tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
     return folder
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """TensorFlow does not say that what is done here is deprecated."""
     logger = logging.getLogger("tensorflow")
     level = logger.level
     logger.setLevel(logging.ERROR)
