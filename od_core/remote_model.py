@@ -25,23 +25,42 @@ def local_model(path: str, sha256: str | None = None) -> Iterator[str]:
 
     Args:
         path: as `od_core.model.find_model` takes it, local or remote.
-        sha256: what `ModelFiles.digest` said of a remote model before; None where that is not known.
+        sha256: what `ModelFiles.digest` said of the model before; None where that is not known.
 
     Raises:
-        ModelError: there is no model, or another one than before.
-        StorageError: it cannot be read, or there is no room for a copy.
+        ModelError: there is no model.
+        StorageError: it cannot be read, there is no room for a copy, or it is another one than before.
     """
     if not storage.is_remote(path):
-        yield path
+        try:
+            yield path
+        except ModelError:
+            _refuse_replaced(path, path, sha256)  # which would be the reason
+            raise
+        # At the end, for bytes that change in between are those that may have been opened.
+        _refuse_replaced(path, path, sha256)
         return
     place, is_folder = _find(path)
     with _copied(place, is_folder=is_folder) as copy:
         try:
-            if sha256 is not None and find_model(copy).digest() != sha256:
-                raise ModelError(f"{place}: the model was replaced by another while the job ran; repeat the command")
+            _refuse_replaced(copy, place, sha256)
             yield copy
         except ModelError as error:
             raise ModelError(str(error).replace(copy, place)) from error
+
+
+def _refuse_replaced(model: str, place: str, sha256: str | None) -> None:
+    """Refuse a local model, or the copy of one at `place`, that is not the one with this digest."""
+    try:
+        same = sha256 is None or find_model(model).digest() == sha256
+    except (ModelError, OSError):
+        same = False
+    if not same:
+        raise StorageError(
+            f"{place}: the model was replaced or removed while the run went on, and detections of two models would not"
+            " belong together: put the former one back and repeat the command, which continues, or start anew with"
+            " --overwrite"
+        )
 
 
 def _find(path: str) -> tuple[str, bool]:

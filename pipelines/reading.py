@@ -4,8 +4,10 @@ import contextlib
 from collections.abc import Iterator
 
 from od_core import storage
-from od_core.errors import InputError
+from od_core.errors import ImageError, InputError
+from od_core.images import MAX_FILE_BYTES
 from od_core.schemas import FrameError
+from pipelines.items import Source
 
 
 @contextlib.contextmanager
@@ -17,6 +19,43 @@ def reading(uri: str) -> Iterator[None]:
         raise InputError("no such file; it was listed, or was there when the run was planned") from error
     except OSError as error:
         raise InputError(f"{storage.printable(uri)} cannot be read: {error.strerror or error}") from error
+
+
+def refuse_changed(source: Source) -> None:
+    """Asked after reading an input: is it still what the run was planned for?
+
+    A file that grew, was replaced or removed while the run went on has no row of its old content, nor of a mixture:
+    it fails, and the next run, which sees another size or time, does it anew.
+
+    Raises:
+        InputError: it is another one now.
+        FileNotFoundError: it is gone.
+    """
+    now = storage.stat(source.uri)
+    if now is None:
+        raise FileNotFoundError
+    if (now.size, now.mtime_ms) != (source.size, source.version):
+        grown = f"from {source.size:,} to {now.size:,} bytes" if now.size != source.size else "in place"
+        raise InputError(
+            f"it changed while the run went on ({grown}): repeat the command when it is complete, which does it anew"
+        )
+
+
+def read_image_file(source: Source) -> bytes:
+    """The bytes of an image file, the one that the run was planned for.
+
+    Raises:
+        InputError: it cannot be read, or is another one now.
+        ImageError: it is larger than any image that is decoded; then it is not read.
+    """
+    with reading(source.uri):
+        if source.size > MAX_FILE_BYTES:
+            most = f"{MAX_FILE_BYTES >> 20:,} MiB, more than any image that is decoded"
+            raise ImageError(f"a file of {source.size:,} bytes, which is more than {most}")
+        with storage.open_input(source.uri) as file:
+            encoded = file.read(source.size + 1)  # and not all of what it may have grown to
+        refuse_changed(source)
+    return encoded
 
 
 def frame_error(error: InputError) -> FrameError:

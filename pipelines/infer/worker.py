@@ -28,7 +28,7 @@ from pipelines.items import LAST_END, Identity, Item, Joint, Outcome, Piece, add
 from pipelines.job import Watch
 from pipelines.ordered import ordered_map, prefetch
 from pipelines.parts import RowWriter
-from pipelines.reading import frame_error, reading
+from pipelines.reading import frame_error, read_image_file, reading, refuse_changed
 from pipelines.record_images import RecordImage, record_images
 
 if TYPE_CHECKING:
@@ -129,9 +129,7 @@ class InferWorker:
         watch.begin(piece)
         source = piece.source
         try:
-            with reading(source.uri):
-                encoded = storage.read_bytes(source.uri)
-            image = self._decode(encoded)
+            image = self._decode(read_image_file(source))
         except InputError as error:
             return Frame(_Tag(piece, whole_failed(source, frame_error(error)), piece.weight), None)
         row = FrameRow(source.key, storage.printable(source.uri), "image", 0)
@@ -162,6 +160,7 @@ class InferWorker:
                     step = max(0, (frame.byte_position or 0) - position)
                     position += step
                     yield Frame(_Tag(piece, row, step), frame.image)
+                refuse_changed(source)
         except InputError as error:
             if piece.is_whole:
                 yield Frame(_Tag(piece, whole_failed(source, frame_error(error))), None)
@@ -196,6 +195,7 @@ class InferWorker:
             with reading(piece.source.uri), storage.open_input(piece.source.uri) as file:
                 images = record_images(piece, file)
                 yield from ordered_map(decoded, images, self._decoders, 2 * self._threads + 2)
+                refuse_changed(piece.source)
         except InputError as error:
             yield Frame(_Tag(piece, whole_failed(piece.source, frame_error(error))), None)
 

@@ -55,7 +55,7 @@ def test_a_model_that_was_replaced_is_refused(shelf):
     with local_model(SAVED, digest):
         pass
     shelf.files[f"{SAVED}/variables/variables.index"] += b"!"
-    with pytest.raises(ModelError, match="mem://b/export/saved_model: the model was replaced by another"):
+    with pytest.raises(StorageError, match="mem://b/export/saved_model: the model was replaced or removed"):
         with local_model(SAVED, digest):
             pass
 
