@@ -60,6 +60,9 @@ class SessionDetector:
         else:
             self.signature, tags = _read_saved_model(tf, files.path, tensors, keep)
         self._session = tf.compat.v1.Session(graph=graph, config=config)  # the only place that opens one
+        # With threads of its own, a Session queues runs behind each other whatever its configuration says: a JPEG would
+        # wait for a whole batch.
+        self._in_this_thread = tf.compat.v1.RunOptions(inter_op_thread_pool=-1)
         self._closed = False
         try:
             with _model_errors(tf, files.path):
@@ -92,7 +95,7 @@ class SessionDetector:
             images = np.concatenate([images, np.repeat(images[-1:], fixed - count, axis=0)])
         fed, height, width, _ = images.shape
         try:
-            outputs = self._session.run(self._fetches, {self._input: self._fed(images)})
+            outputs = self._session.run(self._fetches, {self._input: self._fed(images)}, self._in_this_thread)
         except (self._tf.errors.OpError, ValueError, RuntimeError) as error:
             self._check_open()
             raise DetectError(f"the model failed on {images_text(fed, height, width)}: {_gist(error)}") from error
@@ -116,7 +119,7 @@ class SessionDetector:
         if not encoded.startswith(b"\xff\xd8"):  # TensorFlow's operation takes PNG and GIF too, without a word
             raise ImageError(f"not a JPEG: it starts with {encoded[:8]!r}")
         try:
-            pixels: ImageArray = self._session.run(self._jpeg_pixels, {self._encoded_jpeg: encoded})
+            pixels: ImageArray = self._session.run(self._jpeg_pixels, {self._encoded_jpeg: encoded}, self._in_this_thread)
         except (self._tf.errors.OpError, RuntimeError) as error:
             self._check_open()
             raise ImageError(f"a damaged or cut-off JPEG of {len(encoded):,} bytes: {_gist(error)}") from error
@@ -139,14 +142,14 @@ def _shape_outputs(keep: Collection[str]) -> list[str]:
 
 
 def _session_config(tf: Any, device: str | None, gpu_memory_growth: bool) -> Any:
-    """One core for each run, which stays in the thread that called it (a negative pool size).
+    """One core for each run, which stays in the thread that called it (see `_in_this_thread`).
 
     So the thousands of small operations of a detector's non-maximum suppression are not handed from thread to thread.
     Several callers keep as many cores busy as a process for each would, with one copy of the model.
     """
     config = tf.compat.v1.ConfigProto(
         intra_op_parallelism_threads=1,
-        inter_op_parallelism_threads=-1,
+        inter_op_parallelism_threads=1,
         use_per_session_threads=True,
         allow_soft_placement=True,
     )
