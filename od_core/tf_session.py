@@ -119,7 +119,9 @@ class SessionDetector:
         if not encoded.startswith(b"\xff\xd8"):  # TensorFlow's operation takes PNG and GIF too, without a word
             raise ImageError(f"not a JPEG: it starts with {encoded[:8]!r}")
         try:
-            pixels: ImageArray = self._session.run(self._jpeg_pixels, {self._encoded_jpeg: encoded}, self._in_this_thread)
+            pixels: ImageArray = self._session.run(
+                self._jpeg_pixels, {self._encoded_jpeg: encoded}, self._in_this_thread
+            )
         except (self._tf.errors.OpError, RuntimeError) as error:
             self._check_open()
             raise ImageError(f"a damaged or cut-off JPEG of {len(encoded):,} bytes: {_gist(error)}") from error
