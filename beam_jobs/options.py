@@ -12,10 +12,13 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from od_core.closest_name import did_you_mean
 from od_core.gpu_driver import has_gpu_driver
+
+if TYPE_CHECKING:
+    from od_core.source_root import SourceRoot
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
@@ -173,6 +176,33 @@ def absolute(text: str) -> str:
     local = rest if separator else text
     ending = "/" if local.endswith("/") and local != "/" else ""
     return os.path.abspath(local) + ending
+
+
+def add_source_root(group: Any) -> None:
+    """Add the option that maps originals which were moved; see `source_root`."""
+    group.add_argument(
+        "--source_root",
+        type=path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FOLDER|OLD=NEW",
+        help="where originals lie that were moved since infer looked at them: the folder that was infer's --input, as"
+        " it is called now; where there were several, OLD=NEW for each of them (default: as the detections say)",
+    )
+
+
+def source_root(made: argparse.ArgumentParser, texts: Sequence[str]) -> "SourceRoot":
+    """What --source_root says, with absolute paths; ends the program where that is nonsense."""
+    from od_core.errors import UsageError
+    from od_core.source_root import SourceRoot
+
+    try:
+        root = SourceRoot.parse(texts)
+    except UsageError as error:
+        made.error(str(error))
+    folder = None if root.folder is None else absolute(root.folder)
+    return SourceRoot(folder, tuple((old, absolute(new)) for old, new in root.moved))
 
 
 def positive_int(text: str) -> int:

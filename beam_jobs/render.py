@@ -5,7 +5,7 @@ examples (the first three work when pasted; they use what the demo makes):
   boxbeam infer --model demo_out/model --label_map demo_out/model/label_map.pbtxt --input demo_out/scene --output found
   boxbeam render --detections found --output rendered
 
-  boxbeam render --detections found --output rendered --min_score 0.3,person=0.6 --originals /mnt/new_place/photos
+  boxbeam render --detections found --output rendered --min_score 0.3,person=0.6 --source_root /mnt/new/photos
   boxbeam render --detections found --output compared --ground_truth VOC2012/Annotations
   boxbeam render --detections found --output errors --ground_truth VOC2012/Annotations --only errors --colour_by verdict
   boxbeam render --detections found --output look --sample 200 --max_side 1280
@@ -40,8 +40,9 @@ with --ground_truth:
   What is not in the ground truth says "no ground truth". A class has one colour on both sides if it has one name.
   --colour_by verdict and --only errors compare as boxbeam evaluate --verdicts does, with the detections that are shown.
 
-The originals are looked for where they lay when the detections were made; if they were moved, give the folder that was
-infer's --input, as it is called now, with --originals.
+The originals are looked for where they lay when the detections were made; if they were moved, --source_root gives the
+folder that was infer's --input, as it is called now, or OLD=NEW for each where infer had several. An original that has
+another size than it had is not drawn on: its row has failed and says so.
 
 Repeat the command at any time. After a kill or Ctrl-C it continues where it was; after success it has nothing to do.
 When originals, detections or annotations have changed, it renders those anew, and removes what is no longer in the
@@ -79,7 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from beam_jobs.launch import launch
 
     # All that is read, so that launch() sees whether it lies on another file system.
-    args.input = [args.detections, *([args.originals] if args.originals else []), *(args.ground_truth or [])]
+    args.source_root = options.source_root(made, args.source_root)
+    args.input = [args.detections, *args.source_root.folders, *(args.ground_truth or [])]
     return launch("render", lambda: _job(args), args, beam_options)
 
 
@@ -118,12 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--output", type=options.path, required=True, metavar="DIR", help="folder of the rendered pictures and videos"
     )
-    group.add_argument(
-        "--originals",
-        type=options.path,
-        metavar="DIR",
-        help="the folder that was infer's --input, where it is another one now (default: as the detections say)",
-    )
+    options.add_source_root(group)
     group.add_argument(
         "--ground_truth",
         type=options.path,
@@ -293,7 +290,7 @@ def _job(args: argparse.Namespace) -> Any:
         audio=args.audio == "on",
         codec=args.codec,
         crf=args.crf,
-        originals=None if args.originals is None else options.absolute(args.originals),
+        source_root=args.source_root,
         ground_truth=tuple(options.absolute(path) for path in args.ground_truth or ()),
     )
 

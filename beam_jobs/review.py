@@ -39,9 +39,11 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the pages; returns the exit status."""
-    args, beam_options = options.parse(_parser(), argv)
+    made = _parser()
+    args, beam_options = options.parse(made, argv)
     from od_core.errors import BoxbeamError, UsageError
 
+    args.source_root = options.source_root(made, args.source_root)
     try:
         ask = _ask(args, beam_options)
         reviewed = _review(ask)
@@ -79,12 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--evaluation", type=options.path, metavar="DIR", help="what boxbeam evaluate wrote: its numbers are shown"
     )
-    group.add_argument(
-        "--originals",
-        type=options.path,
-        metavar="DIR",
-        help="the folder that was infer's --input, where it is another one now (default: as the detections say)",
-    )
+    options.add_source_root(group)
     group.add_argument(
         "--min_score",
         type=options.ratio,
@@ -111,7 +108,7 @@ def _ask(args: argparse.Namespace, beam_options: Sequence[str]) -> "ReviewAsk":
         options.absolute(args.output),
         tuple(map(options.absolute, args.ground_truth)),
         args.evaluation and options.absolute(args.evaluation),
-        args.originals and options.absolute(args.originals),
+        args.source_root,
         args.min_score,
         args.self_contained,
         args.workers or options.cores(),
@@ -142,7 +139,7 @@ def _text(ask: "ReviewAsk", reviewed: "Reviewed") -> str:
         lines.append(f"  {counted(reviewed.failed, 'failures')} among the detections' rows, listed in the overview")
     if reviewed.not_shown:
         lines.append(
-            f"  {counted(reviewed.not_shown, 'originals')} cannot be shown, as the pages say; moved? give --originals"
+            f"  {counted(reviewed.not_shown, 'originals')} cannot be shown, as the pages say; moved? give --source_root"
         )
     return "\n".join(lines)
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from od_core import storage
 from od_core.schemas import FrameError
 from od_core.score_limits import ScoreLimits
+from od_core.source_root import NOT_MOVED, SourceRoot
 from od_core.video_codecs import CODECS
 from pipelines.dataset import Dataset
 from pipelines.grouping import ItemLimit, by_limits, on_grid
@@ -76,7 +77,7 @@ class RenderJob:
         audio: whether videos keep their sound.
         codec: compression of videos: one of `od_core.video_codecs.CODECS`.
         crf: their constant quality; None for the codec's own.
-        originals: folder in which the originals lie by their keys; None: where the detections say.
+        source_root: where originals lie that were moved.
         range_bytes: videos of more are rendered in ranges of about so many bytes, whatever the number of workers.
         ground_truth: what `open_all_ground_truth` takes; empty: only detections are drawn.
     """
@@ -98,7 +99,7 @@ class RenderJob:
     audio: bool = True
     codec: str = "h264"
     crf: int | None = None
-    originals: str | None = None
+    source_root: SourceRoot = NOT_MOVED
     range_bytes: int = _VIDEO_BYTES_PER_RANGE
     ground_truth: tuple[str, ...] = ()
 

@@ -12,6 +12,7 @@ from od_core import storage
 from od_core.errors import ImageError, InputError, RecordError
 from od_core.images import decode_image
 from od_core.local_copies import local_copy
+from od_core.source_root import SourceRoot
 from od_core.video import MAX_PIXELS, VideoDamage, VideoFrame, read_video
 from od_core.video_ranges import RangeEnd, read_range
 from od_core.video_sampling import EVERY_FRAME
@@ -59,11 +60,11 @@ class Originals:
     """Reads originals; holds one thread.
 
     Args:
-        folder: what --originals named; None: they lie where the detections say.
+        source_root: where those lie that were moved.
     """
 
-    def __init__(self, folder: str | None):
-        self._folder = folder
+    def __init__(self, source_root: SourceRoot):
+        self._source_root = source_root
         self._decoder = ThreadPoolExecutor(1, "boxbeam-decode")
         self._scan: tuple[Identity, PacketScan] | None = None
 
@@ -134,9 +135,9 @@ class Originals:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
             place = storage.printable(piece.source.uri)
-            gone = f"the original lies no longer at {place}; give its folder with --originals"
-            if self._folder is not None:
-                gone = f"the original is not in the folder that --originals names: there is no {place}"
+            gone = f"the original lies no longer at {place}; give its folder with --source_root"
+            if self._source_root.folders:
+                gone = f"the original is not where --source_root says: there is no {place}"
             raise InputError(gone) from error
 
     def close(self) -> None:

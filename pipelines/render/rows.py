@@ -20,6 +20,7 @@ from od_core.detections import Detections
 from od_core.errors import InputError, StorageError
 from od_core.schemas import FrameError, detections_of
 from pipelines.dataset import Dataset
+from pipelines.items import Source
 from pipelines.parts import PROVENANCE, RowFile
 
 _SPANS = "render_spans.parquet"
@@ -27,7 +28,7 @@ _SPAN_SCHEMA = pa.schema(
     [
         ("key", pa.string()),
         ("path", pa.string()),
-        *((name, pa.int64()) for name in ("first_row", "rows", "start", "stop", "total")),
+        *((name, pa.int64()) for name in ("first_row", "rows", "start", "stop", "total", "size")),
     ]
 )
 INDEX_GROUP_ROWS = 1 << 13
@@ -39,7 +40,7 @@ _COLUMNS = ("key", "frame_index", "record_index", "width", "height", "error")
 
 
 class RowSpan(NamedTuple):
-    """Rows of one piece of an input: where they lie, and which piece it was (see Piece)."""
+    """Rows of one piece of an input: where they lie, which piece it was (see Piece), and the input's bytes then."""
 
     path: str
     first_row: int
@@ -47,6 +48,16 @@ class RowSpan(NamedTuple):
     start: int
     stop: int
     total: int
+    size: int
+
+    def change_of(self, source: Source) -> InputError | None:
+        """Why an original of another size than it had cannot be drawn on; one that is empty is refused for that."""
+        if source.size in (0, self.size):
+            return None
+        return InputError(
+            f"the original has {source.size:,} bytes, and had {self.size:,} when the detections were made: it was"
+            " changed since; infer again, or give the folder of the right ones with --source_root"
+        )
 
 
 class DetectionRow(NamedTuple):
@@ -71,7 +82,7 @@ class DetectionRow(NamedTuple):
             raise InputError(
                 f"the original has {width} x {height} pixels, the detections were made from"
                 f" {self.width} x {self.height}: it is another picture; infer again, or give the folder of the right"
-                " ones with --originals"
+                " ones with --source_root"
             )
 
 

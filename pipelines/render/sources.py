@@ -18,6 +18,7 @@ from od_core.annotations.joined_truth import open_all_ground_truth
 from od_core.errors import OutputError, StorageError, UsageError
 from od_core.records import is_gzip
 from od_core.schemas import DETECTIONS_VERSION
+from od_core.source_root import SourceRoot
 from od_core.storage import FileInfo
 from pipelines.dataset import MANIFEST, Dataset, Manifest
 from pipelines.items import Ask, Outcome, Source
@@ -84,13 +85,7 @@ def check_inputs(ask: Ask, job: "RenderJob") -> None:
     refuse_output_in_detections(ask)
     for option, name in job.named_classes:
         refuse_unknown(option, name, detections.labels)
-    originals = job.originals
-    if originals is not None and not storage.is_folder(originals):
-        raise (
-            no_such_path(originals)
-            if storage.stat(originals) is None
-            else UsageError(f"{originals}: a file; --originals is the folder in which the originals lie")
-        )
+    job.source_root.check()
     for path in job.ground_truth:
         if storage.stat(path) is None and not storage.is_folder(path):
             raise no_such_path(path)
@@ -115,7 +110,7 @@ def find_inputs(ask: Ask, job: "RenderJob") -> Found:
     if job.sample is not None:
         sample = Sample.of((key for one in inputs for key in one.frame_keys), job.sample, job.seed)
         inputs = _sampled(inputs, sample)
-    places = _find_originals(inputs, job.originals)
+    places = _find_originals(inputs, job.source_root)
     if job.crops:
         refuse_full_output(ask.output)
     else:
@@ -204,9 +199,9 @@ def _read_inputs(detections: _Detections, *, with_keys: bool) -> list[_Input]:
         here: list[tuple[_Input, RowSpan]] = []
         first_row = 0
         for outcome in footer[1]:
-            source, *piece = outcome.piece
+            source, start, stop, total = outcome.piece
             one = inputs.setdefault(source.key, _Input(source.key, source.kind, []))
-            span = RowSpan(path, first_row, outcome.rows, *piece)
+            span = RowSpan(path, first_row, outcome.rows, start, stop, total, source.size)
             one.spans.append((span, _identity(options, outcome)))
             here.append((one, span))
             first_row += outcome.rows
@@ -251,17 +246,18 @@ def _numbered(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.Recor
         first += batch.num_rows
 
 
-def _find_originals(inputs: Sequence[_Input], originals: str | None) -> list[FileInfo]:
+def _find_originals(inputs: Sequence[_Input], source_root: SourceRoot) -> list[FileInfo]:
     """Every original; of size and time -1 where it is gone."""
-    looked_for = [one.place if originals is None else storage.join(originals, one.key) for one in inputs]
+    source_root.refuse_useless([one.place for one in inputs if one.place is not None])
+    looked_for = [source_root.place(one.key, one.place) for one in inputs]
     is_remote = any(place is not None and storage.is_remote(place) for place in looked_for)
     with ThreadPoolExecutor(_REMOTE_LOOKS) as threads:
         found = list((threads.map if is_remote else map)(_look_for, looked_for))
     wanted = [place for place in looked_for if place is not None]
     if wanted and all(info is None for info in found):
-        advice = "If they were moved, give their folder with --originals"
-        if originals is not None:
-            advice = "--originals must be what was infer's --input, wherever that lies now"
+        advice = "If they were moved, give their folder with --source_root"
+        if source_root.folder is not None:
+            advice = "--source_root must be what was infer's --input, wherever that lies now"
         raise UsageError(
             f"not one of {len(wanted):,} originals is where it is looked for, such as {wanted[0]}. {advice}"
         )

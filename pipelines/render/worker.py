@@ -43,11 +43,15 @@ class _NoDetectionsError(InputError):
 
 
 class _Look(NamedTuple):
-    """What the detections say of a picture, before it is opened; `row` is None if they know of no such record."""
+    """What the detections say of a picture, before it is opened; `row` is None if they know of no such record.
+
+    `changed`: why it is another one than that of the detections, where that can be seen.
+    """
 
     row: DetectionRow | None
     view: View
     is_wanted: bool
+    changed: InputError | None = None
 
 
 class RenderWorker:
@@ -68,7 +72,7 @@ class RenderWorker:
         self._rows = DetectionRows(output)
         self._viewer = Viewer(job, TruthRows(output) if job.ground_truth else None)
         self._sample = Sample.read(output) if job.sample is not None else None
-        self._originals = Originals(job.originals)
+        self._originals = Originals(job.source_root)
         self._crops = CropWriter(output, margin=job.crop_margin, max_side=job.max_side) if job.crops else None
         self._videos = VideoRenderer(job, self._viewer, self._painter, self._originals)
         self._ranges = RangeFiles(output, fingerprint(job))
@@ -106,7 +110,7 @@ class RenderWorker:
 
     def _images(self, item: Item, ended: EndedPieces, watch: Watch) -> None:
         self._viewer.load([piece.source.key for piece in item.pieces])
-        looks = [self._look(next(self._rows_of(piece)), piece.source.key) for piece in item.pieces]
+        looks = [self._look_at(piece) for piece in item.pieces]
         wanted = [piece for piece, look in zip(item.pieces, looks, strict=True) if look.is_wanted]
         images = self._originals.images(wanted, watch)
         for piece, look in zip(item.pieces, looks, strict=True):
@@ -126,7 +130,7 @@ class RenderWorker:
         self._viewer.load([source.key])
         spans = self._spans[source.key]
         try:
-            self._refuse_failed(spans)
+            self._refuse_unusable_input(piece, spans)
             with self._originals.local(piece) as path, _naming_neither(path):
                 done = self._videos.render_range(
                     RenderedRow(source.key, "", source.kind),
@@ -148,7 +152,7 @@ class RenderWorker:
         if not any(span.rows for span in spans) or not self._wants_some(piece):
             return
         try:
-            self._refuse_failed(spans)
+            self._refuse_unusable_input(piece, spans)
             if self._crops is not None:
                 self._cut_video(row, piece, self._crops, ended, watch)
             else:
@@ -212,7 +216,7 @@ class RenderWorker:
             return looks[-1].is_wanted
 
         try:
-            self._refuse_failed(spans)
+            self._refuse_unusable_input(piece, spans)
             for record in self._originals.records(piece, is_wanted):
                 look = looks.popleft()
                 if record.image is None:
@@ -226,6 +230,11 @@ class RenderWorker:
         except InputError as error:
             ended.add(self._failed(blank, _reason(error)))
 
+    def _look_at(self, piece: Piece) -> _Look:
+        """What there is to be seen in an image."""
+        look = self._look(next(self._rows_of(piece)), piece.source.key)
+        return look._replace(changed=self._spans[piece.source.key][0].change_of(piece.source))
+
     def _look(self, row: DetectionRow | None, key: str) -> _Look:
         """What there is to be seen in an image or record, and whether it is wanted."""
         view = self._viewer.view(row, key if row is None else row.key, 0)
@@ -237,7 +246,7 @@ class RenderWorker:
     ) -> Mapping[str, int]:
         """Draw the one picture of an image or record into `row.file`, or cut it up; returns what is counted."""
         try:
-            self._refuse_unusable(row, image, look.row)
+            self._refuse_unusable(row, image, look)
             assert not isinstance(image, InputError)
             if self._crops is None:
                 return ended.add(self._write_picture(row, image, look.view))
@@ -247,8 +256,9 @@ class RenderWorker:
         except InputError as error:
             return ended.add(self._failed(row, _reason(error)))
 
-    def _refuse_unusable(self, row: RenderedRow, image: ImageArray | InputError, found: DetectionRow | None) -> None:
+    def _refuse_unusable(self, row: RenderedRow, image: ImageArray | InputError, look: _Look) -> None:
         """Refuse an image or record that cannot be drawn, or is not the one that the detections are about."""
+        found = look.row
         if found is None:
             raise RecordError("the detections know of no such record: the file is not the one that they were made from")
         if row.record_index is not None and found.key != row.key:
@@ -261,6 +271,8 @@ class RenderWorker:
         if isinstance(image, InputError):
             raise image
         found.refuse_other_size(image)
+        if look.changed is not None:
+            raise look.changed
 
     def _write_picture(self, row: RenderedRow, image: ImageArray, view: View) -> RenderedRow:
         picture = self._painter.paint(image, view)
@@ -289,12 +301,15 @@ class RenderWorker:
             storage.remove([self._path(row.file)])
         return RenderedRow(row.key, row.source, row.kind, row.record_index, error=reason)
 
-    def _refuse_failed(self, spans: Sequence[RowSpan]) -> None:
-        """Refuse an input of which nothing could be used when the detections were made."""
+    def _refuse_unusable_input(self, piece: Piece, spans: Sequence[RowSpan]) -> None:
+        """Refuse a video or record file of which nothing could be used by infer, or one that was changed since."""
         if sum(span.rows for span in spans) == 1:
             (row,) = next(self._rows.blocks(spans))
             if row.error is not None and row.frame_index is None:
                 raise _NoDetectionsError(row.error)
+        changed = spans[0].change_of(piece.source)
+        if changed is not None:
+            raise changed
 
 
 def _reason(error: InputError) -> FrameError:

@@ -34,6 +34,7 @@ from od_core.review.items import (
 )
 from od_core.review.tallies import BINS, FailureTally, ScoreTally
 from od_core.review.timeline import Timeline
+from od_core.source_root import NOT_MOVED, SourceRoot
 from pipelines.detections_pass import Watch, classes_of, frames_in, is_within, joined_truth, row_count, truth_of
 from pipelines.evaluate.detections import find_detections
 from pipelines.ordered import ordered_map
@@ -57,7 +58,7 @@ class ReviewAsk:
         output: the folder of the pages.
         ground_truth: what `open_all_ground_truth` takes; empty: there is none.
         evaluation: the output folder of boxbeam evaluate, or None.
-        originals: the folder in which the originals lie by their keys; None: where the detections say.
+        source_root: where originals lie that were moved.
         min_score: detections below are not on the pages.
         self_contained: with copies of pictures and videos, so that the folder can be given away.
         workers: threads.
@@ -67,7 +68,7 @@ class ReviewAsk:
     output: str
     ground_truth: tuple[str, ...] = ()
     evaluation: str | None = None
-    originals: str | None = None
+    source_root: SourceRoot = NOT_MOVED
     min_score: float = 0.05
     self_contained: bool = False
     workers: int = 1
@@ -93,8 +94,7 @@ def review(ask: ReviewAsk, watch: Watch = lambda frames, total: frames) -> Revie
     if is_within(ask.output, ask.detections):
         raise OutputError(f"{ask.output}: lies in the detections, which are not to be changed; choose another --output")
     check_folder(ask.output, MADE_BY)
-    if ask.originals is not None and not storage.is_folder(ask.originals):
-        raise UsageError(f"{ask.originals}: no such folder; --originals is where infer's --input lies now")
+    ask.source_root.check()
     metrics = _metrics(ask.evaluation) if ask.evaluation else []
     classes = classes_of(detections)
     with (
@@ -264,10 +264,8 @@ class _Pages:
 
     def _place(self, frame: DetectedFrame) -> str:
         """Where the original lies now: for a record, its file."""
-        if self._ask.originals is None:
-            return frame.source
         name = posixpath.basename(frame.source) if frame.kind == "record" else frame.key
-        return storage.join(self._ask.originals, name)
+        return self._ask.source_root.place(name, frame.source) or frame.source
 
 
 def _video_key(frame: DetectedFrame) -> tuple[str, str] | None:

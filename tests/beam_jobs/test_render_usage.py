@@ -232,13 +232,13 @@ def test_originals_that_are_nowhere_are_refused(refusal: Callable[..., str], pla
     shutil.move(place / "in", place / "moved")
     assert refusal("--dry_run") == (
         f"not one of 4 originals is where it is looked for, such as {place}/in/clip.mp4. If they were moved, give their"
-        " folder with --originals"
+        " folder with --source_root"
     )
-    assert refusal("--originals", place / "move") == (
+    assert refusal("--source_root", place / "move") == (
         f"{place}/move: no such file or folder; did you mean {place}/moved?"
     )
-    said = refusal("--originals", place / "truth.parquet")
-    assert said == f"{place}/truth.parquet: a file; --originals is the folder in which the originals lie"
+    said = refusal("--source_root", place / "truth.parquet")
+    assert said == f"{place}/truth.parquet: a file; --source_root is the folder in which the originals lie"
 
 
 @pytest.mark.parametrize(
@@ -270,6 +270,12 @@ def test_originals_that_are_nowhere_are_refused(refusal: Callable[..., str], pla
         (["--seed", "x"], "argument --seed: must be a whole number, got 'x'"),
         (["--max_side", "8"], "argument --max_side: must be at least 64, got '8'"),
         (["--iou", "0.1"], "argument --iou: must be above 0.1 and at most 1, got '0.1'"),
+        (["--source_root", "a", "b"], "--source_root takes one FOLDER, or several OLD=NEW, got a b"),
+        (["--source_root", "/a=/b", "/c"], "--source_root takes one FOLDER, or several OLD=NEW"),
+        (["--source_root", "/a=/b", "--source_root", "/a/=/c"], "--source_root names /a twice"),
+        (["--source_root", "=/b"], "--source_root =/b: expected OLD=NEW, two folders"),
+        (["--source_root", "a=/b"], "--source_root a=/b: a must be a whole path, as the detections have it"),
+        (["--source_root", "/a=/no/where"], "/no/where: no such file or folder"),
         (["--groundtruth", "x"], "unknown option --groundtruth; did you mean --ground_truth?"),
     ],
 )
@@ -308,7 +314,7 @@ def test_the_help_names_every_option_and_what_comes_out(capsys: pytest.CaptureFi
     assert said.startswith("usage: boxbeam render ")
     for word in (
         "--detections",
-        "--originals",
+        "--source_root",
         "--ground_truth",
         "--layout",
         "--min_score",

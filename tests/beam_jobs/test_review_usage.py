@@ -21,7 +21,7 @@ def test_it_says_what_to_open(found: pathlib.Path, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == (
         f"review: 2 items, 1 detection: open {pages}/index.html\n"
         "  1 failure among the detections' rows, listed in the overview\n"
-        "  2 originals cannot be shown, as the pages say; moved? give --originals\n"
+        "  2 originals cannot be shown, as the pages say; moved? give --source_root\n"
     )
     assert (pages / "index.html").read_text().startswith("<!doctype html>")
 
@@ -34,7 +34,7 @@ def test_it_says_what_to_open(found: pathlib.Path, capsys: pytest.CaptureFixture
         (["--groundtruth", "x"], "did you mean --ground_truth"),
         (["--ground_truth", "/no/where"], "no such file or folder"),
         (["--evaluation", "/no/where"], "--evaluation is what boxbeam evaluate wrote"),
-        (["--originals", "/no/where"], "--originals is where infer's --input lies now"),
+        (["--source_root", "/no/where"], "no such file or folder"),
     ],
 )
 def test_wrong_usage_fails_before_anything_is_written(

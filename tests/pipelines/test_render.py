@@ -121,7 +121,7 @@ def test_what_cannot_be_rendered_is_a_failed_row_with_the_reason(tmp_path: pathl
     }
     assert failed["bad.png"]["message"].startswith("not a supported image but plain text")
     assert failed["gone.png"]["message"] == (
-        f"the original lies no longer at {tmp_path}/in/gone.png; give its folder with --originals"
+        f"the original lies no longer at {tmp_path}/in/gone.png; give its folder with --source_root"
     )
     assert failed["other.png"]["message"].startswith(
         "the original has 300 x 240 pixels, the detections were made from 320 x 240: it is another picture"

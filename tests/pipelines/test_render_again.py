@@ -14,6 +14,7 @@ from od_core.drawing import draw_detections
 from od_core.errors import UsageError
 from od_core.label_map import LabelMap
 from od_core.schemas import FrameRow
+from od_core.source_root import NOT_MOVED, SourceRoot
 from pipelines.engine import Engine
 from pipelines.executor import Work
 from pipelines.grouping import ItemLimit
@@ -120,16 +121,47 @@ def test_originals_that_were_moved_are_found_in_their_new_folder(tmp_path: pathl
         render_it(tmp_path)
     assert str(refused.value) == (
         f"not one of 2 originals is where it is looked for, such as {tmp_path}/in/a.png. If they were moved, give their"
-        " folder with --originals"
+        " folder with --source_root"
     )
-    rows = render_it(tmp_path, originals=tmp_path / "moved")
+    moved = SourceRoot(str(tmp_path / "moved"))
+    rows = render_it(tmp_path, source_root=moved)
     assert [row["source"] for row in rows.values()] == [f"{tmp_path}/moved/a.png", f"{tmp_path}/moved/b/c.png"]
     (tmp_path / "moved/a.png").unlink()
-    message = render_it(tmp_path, originals=tmp_path / "moved")["a.png"]["error"]["message"]  # type: ignore[index]
-    assert message == f"the original is not in the folder that --originals names: there is no {tmp_path}/moved/a.png"
+    message = render_it(tmp_path, source_root=moved)["a.png"]["error"]["message"]  # type: ignore[index]
+    assert message == f"the original is not where --source_root says: there is no {tmp_path}/moved/a.png"
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match=r"--originals must be what was infer's --input"):
-        render_it(tmp_path, originals=tmp_path / "empty")
+    with pytest.raises(UsageError, match=r"--source_root must be what was infer's --input"):
+        render_it(tmp_path, source_root=SourceRoot(str(tmp_path / "empty")))
+
+
+def test_several_folders_that_were_moved_are_mapped_each(tmp_path: pathlib.Path) -> None:
+    images(tmp_path, "day/a.png", "day/late/b.png", "night/c.png")
+    for old, new in (("day/late", "late"), ("day", "elsewhere/day"), ("night", "dark")):
+        shutil.copytree(tmp_path / "in" / old, tmp_path / new)
+        shutil.rmtree(tmp_path / "in" / old)
+    pairs = {"day": "elsewhere/day", "day/late": "late", "night": "dark"}
+    root = SourceRoot.parse([f"{tmp_path}/in/{old}={tmp_path}/{new}/" for old, new in pairs.items()])
+    rows = render_it(tmp_path, source_root=root)
+    assert {row["status"] for row in rows.values()} == {"done"}
+    assert rows["day/late/b.png"]["source"] == f"{tmp_path}/late/b.png"
+    with pytest.raises(UsageError, match=r"--source_root /old=\.\.\.: no original lay in it .* the first one was"):
+        render_it(tmp_path, source_root=SourceRoot.parse([f"/old={tmp_path}"]))
+
+
+def test_originals_of_another_size_are_said_to_have_changed_and_not_drawn_on(tmp_path: pathlib.Path) -> None:
+    images(tmp_path, "a.png", "b.png")
+    rows = render_it(tmp_path)
+    size = (tmp_path / "in/a.png").stat().st_size
+    with open(tmp_path / "in/a.png", "ab") as file:
+        file.write(b"more")
+    for options in ({}, {"crops": True}):
+        found = render_it(tmp_path, "crops" if options else "out", **options)
+        assert found["a.png"]["error"]["message"].startswith(  # type: ignore[index]
+            f"the original has {size + 4:,} bytes, and had {size:,} when the detections were made: it was changed since"
+        )
+        assert found["b.png"]["status"] == "done"
+    assert rows["a.png"]["status"] == "done"
+    assert not (tmp_path / "out/a.png").exists()
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9.png", "cafe\u0301.png".encode(), "日本 語.png".encode(), b"a\\xe9.png"])
@@ -140,7 +172,7 @@ def test_originals_are_found_whatever_the_bytes_of_a_name(tmp_path: pathlib.Path
     scene = draw_scene(0)
     (source,) = infer.InferJob("", "", LABELS).find(Ask((str(tmp_path / "in"),), "")).sources
     tell(tmp_path, row_of(source.key, scene))
-    (row,) = render_it(tmp_path, originals=tmp_path / "in" if moved else None).values()
+    (row,) = render_it(tmp_path, source_root=SourceRoot(str(tmp_path / "in")) if moved else NOT_MOVED).values()
     assert row["error"] is None
     expected = draw_detections(scene.image, found_in(scene), LABELS.labels)
     np.testing.assert_array_equal(pixels(tmp_path / "out" / str(row["file"])), expected)

@@ -116,10 +116,14 @@ def test_frames_of_a_video_have_their_own_ground_truth(tmp_path: pathlib.Path) -
 
 def test_a_video_that_is_not_the_one_of_the_detections_fails_and_leaves_no_file(tmp_path: pathlib.Path) -> None:
     rows = {name: video(tmp_path, name) for name in ("cut.mp4", "good.mp4", "size.mp4")}
-    tell(tmp_path, *(row for some in rows.values() for row in some))
+    told = [row for some in rows.values() for row in some]
+    tell(tmp_path, *told)
     render_it(tmp_path)
     write_video(tmp_path / "in/cut.mp4", 8)
+    found = render_it(tmp_path)
+    assert "when the detections were made: it was changed since" in found["cut.mp4"]["error"]["message"]  # type: ignore[index]
     write_video(tmp_path / "in/size.mp4", 12, width=160, height=120)
+    tell(tmp_path, *told)  # by the size of the files, those are they
     found = render_it(tmp_path)
     assert found["good.mp4"]["status"] == "done"
     assert found["cut.mp4"]["error"]["message"].startswith(  # type: ignore[index]
@@ -139,7 +143,8 @@ def test_a_video_that_failed_as_a_whole_has_nothing_to_draw(tmp_path: pathlib.Pa
 
 def test_a_video_no_longer_to_be_decoded_fails_without_naming_temporary_files(tmp_path: pathlib.Path) -> None:
     tell(tmp_path, *video(tmp_path))
-    (tmp_path / "in/clip.mp4").write_bytes(b"\0" * 4000)
+    clip = tmp_path / "in/clip.mp4"
+    clip.write_bytes(b"\0" * clip.stat().st_size)
     message = render_it(tmp_path)["clip.mp4"]["error"]["message"]  # type: ignore[index]
     assert message.startswith("is no video that ffmpeg knows")
 
@@ -203,8 +208,8 @@ def test_no_name_of_a_record_leads_out_of_its_folder(tmp_path: pathlib.Path) -> 
 
 def test_records_of_another_file_fail_one_by_one(tmp_path: pathlib.Path) -> None:
     rows = records(tmp_path, ["a", "b", "c", "d"])
-    detect(tmp_path / "in", tmp_path / "found", {"val.tfrecord": rows})
     records(tmp_path, ["a", "other", "c"])
+    detect(tmp_path / "in", tmp_path / "found", {"val.tfrecord": rows})
     do(RenderJob(), tmp_path / "found", output=tmp_path / "out")
     found = rendered(tmp_path / "out")
     assert [key for key, row in found.items() if row["status"] == "done"] == ["a", "c"]

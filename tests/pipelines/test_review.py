@@ -14,6 +14,7 @@ from od_core.errors import OutputError, UsageError
 from od_core.examples import encode_example
 from od_core.images import read_header
 from od_core.records import write_record
+from od_core.source_root import SourceRoot
 from od_core.video import describe_video
 from pipelines.review.pages import ReviewAsk, Reviewed, review
 from tests.blocks_scene import draw_scene, jpeg
@@ -143,7 +144,7 @@ def test_originals_can_be_elsewhere_and_another_size_is_said(place: Place, tmp_p
     moved = tmp_path / "moved"
     (moved / "a").mkdir(parents=True)
     Image.new("RGB", (64, 48)).save(moved / "a/good.png")
-    done = review(ReviewAsk(str(place.found), str(tmp_path / "pages"), originals=str(moved)))
+    done = review(ReviewAsk(str(place.found), str(tmp_path / "pages"), source_root=SourceRoot(str(moved))))
     assert done.not_shown == 5
     good = items_of(tmp_path / "pages")["a/good.png"]
     assert good["url"] == "../moved/a/good.png"
@@ -202,7 +203,7 @@ def test_wrong_usage_is_refused_and_nothing_changes(place: Place, tmp_path: path
     for output in (tmp_path / "mine", place.found / "pages"):
         with pytest.raises(OutputError):
             review(ReviewAsk(found, str(output)))
-    for other in ({"originals": str(tmp_path / "no")}, {"ground_truth": (str(tmp_path / "no.json"),)}):
+    for other in ({"source_root": SourceRoot(str(tmp_path / "no"))}, {"ground_truth": (str(tmp_path / "no.json"),)}):
         with pytest.raises(UsageError, match="no such"):
             review(ReviewAsk(found, str(tmp_path / "pages"), **other))
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
