@@ -83,7 +83,7 @@ def calibration(insight: Report) -> str:
             left, width = frame.x(one["low"]) + 1, frame.width / 10 - 2
             parts.append(rectangle(left, frame.y(one["precision"]), width, height, "var(--c1)", title))
     grid = frame.axes("score", "share that is right")
-    parts = [*grid, *parts, line(frame.x(0), frame.y(0), frame.x(1), frame.y(1), dashed=True, stroke="var(--mark)")]
+    parts = [*grid, *parts, line(frame.x(0), frame.y(0), frame.x(1), frame.y(1), dashed=True, stroke="var(--ink)")]
     gap = insight["calibration"]
     parts.append(text(425, 40, f"mean gap (ECE) {_shown(gap['expected_error'])}"))
     parts.append(text(425, 60, f"largest gap {_shown(gap['largest_error'])}"))
@@ -100,15 +100,16 @@ def confusion(insight: Report) -> str:
         cell = tuple(name if name is None or name in names else _OTHERS for name in (truth, found))
         pooled[cell[0], cell[1]] = pooled.get((cell[0], cell[1]), 0) + count
     shown: list[str | None] = [*names, *([_OTHERS] if any(_OTHERS in cell for cell in pooled) else []), None]
-    size, left, top = 44, 150, 118
+    heads = [shortened("missed" if name is None else name, 16) for name in shown]
+    size, left, top = 44, 150, 42 + 5 * max(map(len, heads))
     parts = [
         text(left + size * len(shown) / 2, 14, "found as", anchor="middle", soft=True),
         text(left - 8, top - 10, "there is", anchor="end", soft=True),
     ]
-    for index, name in enumerate(shown):
+    for index, (name, head) in enumerate(zip(shown, heads, strict=True)):
         x, y = left + size * (index + 0.5), top + size * (index + 0.5)
         turned = f' transform="rotate(-45 {x:.1f} {top - 8})"'
-        parts.append(text(x, top - 8, shortened("missed" if name is None else name, 16), extra=turned))
+        parts.append(text(x, top - 8, head, extra=turned))
         parts.append(text(left - 8, y + 4, shortened("nothing" if name is None else name, 20), anchor="end"))
     for row, truth in enumerate(shown):
         total = sum(pooled.get((truth, found), 0) for found in shown) or 1

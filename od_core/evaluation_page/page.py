@@ -19,14 +19,14 @@ body { margin: 2rem auto; max-width: 70rem; padding: 0 1.25rem; background: var(
   font: 16px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color-scheme: light dark; }
 h1 { font-size: 1.6rem; margin: 0 0 .25rem; } h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
 h3 { font-size: 1rem; margin: 1.5rem 0 .25rem; }
-p { margin: .25rem 0 .75rem; max-width: 46rem; } .soft { color: var(--soft); }
+p { margin: .25rem 0 .75rem; max-width: 46rem; overflow-wrap: anywhere; } .soft { color: var(--soft); }
 .tiles { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.25rem 0; }
 .tile { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .9rem; min-width: 7rem; }
 .tile b { display: block; font-size: 1.5rem; line-height: 1.3; font-variant-numeric: tabular-nums; }
-.scroll { overflow-x: auto; } svg { max-width: 100%; height: auto; }
+.scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
 th, td { padding: .25rem .75rem .25rem 0; text-align: right; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
+th:first-child, td:first-child { text-align: left; min-width: 8rem; overflow-wrap: anywhere; }
 th { font-weight: 600; color: var(--soft); }
 """
 

@@ -76,7 +76,7 @@ def rectangle(x: float, y: float, width: float, height: float, fill: str, title:
 
 def line(x1: float, y1: float, x2: float, y2: float, *, dashed: bool = False, stroke: str = "var(--line)") -> str:
     """A straight line."""
-    dashes = "; stroke-dasharray: 4 3" if dashed else ""
+    dashes = "; stroke-width: 1.5; stroke-dasharray: 4 3" if dashed else ""
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" style="stroke: {stroke}{dashes}"/>'
 
 

@@ -1,14 +1,12 @@
 """Review pages in a real browser: filters filter, a click seeks, labels are text, and the console stays silent."""
 
-import os
 import pathlib
 import urllib.parse
-from collections.abc import Iterator
 
 import pytest
 
 from pipelines.review.pages import ReviewAsk, review
-from tests.browser.chromium import Chromium, find_chromium
+from tests.browser.chromium import Chromium
 from tests.pipelines.review_files import HOSTILE_KEY, HOSTILE_LABEL, write_place
 
 
@@ -18,29 +16,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     output = place.found.parent / "pages"
     review(ReviewAsk(str(place.found), str(output), (str(place.truth),)))
     return output
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    program = find_chromium()
-    if program is None:
-        if "BOXBEAM_REQUIRE_CHROMIUM" in os.environ:
-            pytest.fail("BOXBEAM_REQUIRE_CHROMIUM is set, but there is no Chromium")
-        pytest.skip("there is no Chromium (apt-get install chromium)")
-    opened = Chromium(program, tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def browser(chromium: Chromium) -> Iterator[Chromium]:
-    chromium.errors.clear()
-    chromium.requested.clear()
-    chromium.resize(1280, 800)
-    yield chromium
-    assert chromium.errors == []
-    assert [url for url in chromium.requested if not url.startswith(("file:", "data:", "about:"))] == []
-    assert chromium.run("document.title") != "stolen"  # the title of a hostile name holds the word as text
 
 
 def show(browser: Chromium, pages: pathlib.Path, fragment: str) -> None:
