@@ -31,6 +31,7 @@ from PIL import (
 )
 
 from od_core.errors import ImageError
+from od_core.jpeg_header import plain_jpeg_size
 
 ImageArray = npt.NDArray[np.uint8]
 
@@ -108,8 +109,34 @@ def read_header(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageHeader:
     Raises:
         ImageError: not an image of a supported format, damaged, or of more than `max_pixels`.
     """
+    size = plain_jpeg_size(encoded)
+    if size is not None and size[0] * size[1] <= max_pixels:
+        return ImageHeader("jpeg", *size, 1)
     with quiet_pillow:
         return _opened(encoded, max_pixels)[1]
+
+
+def verify_pixels(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> None:
+    """See that `decode_image` can decode the pixels of an image file.
+
+    Of a JPEG all compressed data is decoded, but to a picture of an eighth of its height and width: the step from
+    coefficients to pixels, which takes most of the time, cannot fail.
+
+    Raises:
+        ImageError: as `decode_image`.
+    """
+    with quiet_pillow:
+        image, header = _opened(encoded, max_pixels)
+        if header.format == "jpeg":
+            image.draft(image.mode, (max(1, image.width // 8), max(1, image.height // 8)))
+            try:
+                image.load()
+                return
+            except MemoryError:
+                raise
+            except Exception:  # to be told of the whole image
+                image = _opened(encoded, max_pixels)[0]
+        _loaded(image, header.format)
 
 
 def decode_image(

@@ -14,6 +14,7 @@ from od_core.images import (
     encode_png,
     read_header,
     upright_pixels,
+    verify_pixels,
 )
 
 EXIF = ("rotate", "keep", "fail")
@@ -105,7 +106,7 @@ def stored_image(encoded: bytes, rules: ImageRules = DEFAULT_RULES) -> StoredIma
     changes = tuple(reason for reason, applies in reasons.items() if applies)
     if not changes:
         if rules.verify == "decode":
-            decode_image(encoded)
+            verify_pixels(encoded)
         return StoredImage(encoded, header.format, width, height, header.orientation, header.format)
     pixels = _pixels(encoded, header, is_turned, scaled)
     is_jpeg = header.format == "jpeg"

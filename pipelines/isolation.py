@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from od_core.errors import BoxbeamError, ItemError, RunStoppedError
 from pipelines import item_process as messages
+from pipelines.begun import Board
 from pipelines.dataset import Dataset
 from pipelines.item_process import Message, Setup
 from pipelines.items import Failure, Item, ItemReport, Piece, add_counts
@@ -188,11 +189,6 @@ class ItemPool:
                 child.ready = True
                 self._failed_starts = 0
                 self._observer.opened(seconds)
-            case messages.Began(piece):
-                child.begun.append(piece)
-            case messages.Ended(piece):
-                if piece in child.begun:
-                    child.begun.remove(piece)
             case messages.Advanced(counts, weight):
                 add_counts(child.counts, counts)
                 child.weight += weight
@@ -261,6 +257,7 @@ class _Child:
 
     def __init__(self, setup: Setup):
         self.pipe, theirs = Pipe()
+        self._board = Board()
         self.stderr, their_stderr = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self.stderr, False)
         # A fresh interpreter: nothing of the launcher is inherited. -P keeps the user's current folder, which may hold
@@ -274,32 +271,32 @@ class _Child:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                pass_fds=[descriptor],
+                pass_fds=[descriptor, self._board.descriptor],
             )
         self.ready = False
         self.attempt: Attempt | None = None
-        self.begun: list[Piece] = []
         self.counts: dict[str, int] = {}
         self.weight = 0
         self.heard = time.monotonic()
         self._tail = b""
         with contextlib.suppress(BrokenPipeError):  # it is dead already: noticed when it is listened to
-            self.pipe.send(setup)
+            self.pipe.send(setup._replace(board=self._board.descriptor))
 
     def give(self, attempt: Attempt) -> None:
         """Hand over an item."""
-        self.attempt, self.begun, self.heard = attempt, [], time.monotonic()
+        self.attempt, self.heard = attempt, time.monotonic()
         self.counts, self.weight = {}, 0
+        self._board.clear(attempt.item)
         with contextlib.suppress(BrokenPipeError):
             self.pipe.send(attempt.item)
 
     def take(self) -> tuple[Attempt, list[Piece]]:
         """Take the item back: the attempt, and the pieces that were at work."""
-        attempt, suspects = self.attempt, self.begun
+        attempt = self.attempt
         if attempt is None:
             raise ItemError("an item process spoke of an item it was not given")
-        self.attempt, self.begun = None, []
-        return attempt, suspects
+        self.attempt = None
+        return attempt, self._board.at_work()
 
     def read_stderr(self) -> None:
         """Keep the end of what the process prints."""
@@ -334,6 +331,7 @@ class _Child:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        self._board.close()
         self.pipe.close()
         self.read_stderr()
         os.close(self.stderr)

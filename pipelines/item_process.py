@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from od_core import storage
 from od_core.errors import BoxbeamError, StorageError, UsageError
+from pipelines.begun import BegunPieces
 from pipelines.dataset import Dataset
 from pipelines.items import Failure, Item, ItemReport, Piece, add_counts
 from pipelines.job import Job
@@ -29,7 +30,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Setup(NamedTuple):
-    """What a new item process is told first."""
+    """What a new item process is told first; `board`: see begun.py."""
 
     job: Job
     output: str
@@ -37,6 +38,7 @@ class Setup(NamedTuple):
     memory_bytes: int | None
     remote_files: storage.RemoteFiles | None
     parent: int
+    board: int = -1
 
 
 class Ready(NamedTuple):
@@ -45,20 +47,8 @@ class Ready(NamedTuple):
     seconds: float
 
 
-class Began(NamedTuple):
-    """Work on a piece began."""
-
-    piece: Piece
-
-
-class Ended(NamedTuple):
-    """A piece is past all danger."""
-
-    piece: Piece
-
-
 class Advanced(NamedTuple):
-    """More was done since the last message."""
+    """A sign of life, and what was done since the last message."""
 
     counts: Mapping[str, int]
     weight: int
@@ -84,7 +74,7 @@ class Fatal(NamedTuple):
     error: BoxbeamError
 
 
-Message = Ready | Began | Ended | Advanced | Done | Raised | Fatal
+Message = Ready | Advanced | Done | Raised | Fatal
 
 
 def main(descriptor: int) -> None:
@@ -106,7 +96,7 @@ def main(descriptor: int) -> None:
     dataset = Dataset(setup.output)
     try:
         while (item := _next_item(pipe)) is not None:
-            watch = _PipeWatch(pipe)
+            watch = _PipeWatch(pipe, BegunPieces(setup.board, item.pieces))
             try:
                 report = run_item(setup.job, dataset, worker, item, watch)
             except (StorageError, UsageError) as error:
@@ -142,22 +132,22 @@ def _next_item(pipe: Connection) -> Item | None:
 
 
 class _PipeWatch:
-    """A Watch that tells the parent: at once what begins and ends, the rest a few times a second."""
+    """A Watch that tells the parent what was done a few times a second; what begins and ends stands on the board."""
 
-    def __init__(self, pipe: Connection):
+    def __init__(self, pipe: Connection, begun: BegunPieces):
         self._pipe = pipe
+        self._begun = begun
         self._lock = threading.Lock()
         self._counts: dict[str, int] = {}
         self._weight = 0
         self._sent = time.monotonic()
 
     def begin(self, piece: Piece) -> None:
-        with self._lock:
-            self._pipe.send(Began(piece))
+        self._begun.begin(piece)
+        self.advance({})
 
     def end(self, piece: Piece) -> None:
-        with self._lock:
-            self._pipe.send(Ended(piece))
+        self._begun.end(piece)
 
     def advance(self, counts: Mapping[str, int], weight: int = 0) -> None:
         with self._lock:

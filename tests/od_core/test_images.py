@@ -13,10 +13,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, JpegImagePlugin
 
 from od_core.errors import ImageError
-from od_core.images import IMAGE_EXTENSIONS, MAX_PIXELS, ImageHeader, decode_image, encode_jpeg, encode_png, read_header
+from od_core.images import (
+    IMAGE_EXTENSIONS,
+    MAX_PIXELS,
+    ImageHeader,
+    decode_image,
+    encode_jpeg,
+    encode_png,
+    quiet_pillow,
+    read_header,
+    verify_pixels,
+)
+from od_core.jpeg_header import plain_jpeg_size
 
 ORIENTATION = 0x0112
 PIXELS = np.random.default_rng(7).integers(0, 256, (6, 9, 3), np.uint8)  # (H, W, 3), no two alike
@@ -339,6 +350,58 @@ def test_any_damage_gives_an_image_or_an_image_error(name, damage):
         return
     assert pixels.shape == (header.height, header.width, 3)
     assert pixels.dtype == np.uint8
+
+
+def verdict(check: Callable[[bytes], object], encoded: bytes) -> str:
+    try:
+        check(encoded)
+    except ImageError as error:
+        return str(error)
+    return "whole"
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (29, 37, 3), np.uint8)
+JPEGS = [
+    saved(
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (29, 37, 4), np.uint8)).convert(mode),
+        "JPEG",
+        **options,
+    )
+    for mode in ("RGB", "L", "CMYK")
+    for options in ({}, {"progressive": True, "subsampling": 0}, {"restart_marker_blocks": 2})
+]
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.sampled_from(JPEGS),
+    st.floats(0, 1),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=3),
+)
+def test_verifying_a_jpeg_finds_the_damage_that_decoding_finds(whole, kept, damage):
+    encoded = bytearray(whole[: max(4, int(kept * 1.5 * len(whole)))])
+    for place, value in damage:
+        encoded[int(place**2 * len(encoded))] = value  # often in the header
+    damaged = bytes(encoded)
+    assert verdict(verify_pixels, damaged) == verdict(decode_image, damaged)
+    size = plain_jpeg_size(damaged)
+    if size is not None:  # then Pillow says the same
+        with quiet_pillow:
+            assert JpegImagePlugin.JpegImageFile(io.BytesIO(damaged)).size == size
+
+
+@pytest.mark.parametrize("name", LOSSLESS)
+def test_verifying_takes_what_decoding_takes_and_refuses_what_is_cut_off(name):
+    encoded = LOSSLESS[name]()[0]
+    assert verdict(verify_pixels, encoded) == "whole"
+    cut = encoded[: len(encoded) // 2]
+    assert verdict(verify_pixels, cut) == verdict(decode_image, cut)
+
+
+def test_a_jpeg_header_without_pillow():
+    assert plain_jpeg_size(JPEGS[0]) == plain_jpeg_size(JPEGS[1]) == (37, 29)
+    assert plain_jpeg_size(saved(PIXELS, "JPEG", exif=oriented(6))) is None  # its orientation is for Pillow
+    assert plain_jpeg_size(b"\xff\xd8") is None
 
 
 # Warnings
