@@ -15,6 +15,7 @@ _MODEL_ONLY = (
     "workers",
     "overwrite",
     "retry_failed",
+    "allow_removed",
     "dry_run",
     "max_failed_ratio",
     "progress",

@@ -107,7 +107,13 @@ def _work(make_job: Callable[[], Job], args: argparse.Namespace, engine: Engine,
     memory = options.default_worker_memory() if args.worker_memory == "auto" else args.worker_memory
     return Work(
         job=job,
-        ask=Ask(tuple(inputs), output, overwrite=args.overwrite, retry_failed=args.retry_failed),
+        ask=Ask(
+            tuple(inputs),
+            output,
+            overwrite=args.overwrite,
+            retry_failed=args.retry_failed,
+            allow_removed=args.allow_removed,
+        ),
         spread=job.spread(args.workers or (options.cores() if engine.is_local else 1)),
         isolation=args.isolation or ("process" if engine.is_local else "none"),
         stall_seconds=args.stall_timeout,

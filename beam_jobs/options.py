@@ -58,6 +58,12 @@ def add_common(made: argparse.ArgumentParser) -> None:
         action="store_true",
         help="try inputs again that failed in an earlier run",
     )
+    group.add_argument(
+        "--allow_removed",
+        action="store_true",
+        help="go on where most inputs that --output has rows of are no longer there (an unmounted disk looks like"
+        " that): their rows are removed",
+    )
     group.add_argument("--dry_run", action="store_true", help="print the plan and stop")
     group.add_argument(
         "--max_failed_ratio",

@@ -32,12 +32,14 @@ class Ask(NamedTuple):
         output: the output folder; absolute if local.
         overwrite: what the finished dataset holds does not count as done.
         retry_failed: inputs that failed before do not count as done.
+        allow_removed: most inputs that the output holds may be gone; their rows will be, too.
     """
 
     inputs: tuple[str, ...]
     output: str
     overwrite: bool = False
     retry_failed: bool = False
+    allow_removed: bool = False
 
 
 class Source(NamedTuple):

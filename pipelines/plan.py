@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from od_core import storage
+from od_core.errors import OutputError
 from pipelines.dataset import Dataset
 from pipelines.held import Held, HeldOutcomes
 from pipelines.items import Ask, Identity, Item, Outcome, Piece, Source
@@ -18,6 +19,8 @@ from pipelines.sources import no_preparation
 from pipelines.spool import SortedSpool
 
 Spans = list[tuple[int, int]]
+
+_FEWEST_TO_MISS = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +62,25 @@ class _Tally:
         self.kinds: collections.Counter[str] = collections.Counter()
         self.open_kinds: collections.Counter[str] = collections.Counter()
         self.source_bytes = self.weight = self.pieces = 0
+        self.held = self.vanished = 0
+        self.first_vanished = ""
+        self._last = ("", False, False)
+
+    def input(self, key: str, *, is_wanted: bool, is_held: bool) -> None:
+        """An input that is wanted, or held: more than once, if it is held as it was before it changed."""
+        last, was_wanted, was_held = self._last
+        if key != last:
+            self.end()
+            was_wanted = was_held = False
+        self._last = (key, was_wanted or is_wanted, was_held or is_held)
+
+    def end(self) -> None:
+        """There is no more of the last input."""
+        key, is_wanted, is_held = self._last
+        self.held += is_held
+        if is_held and not is_wanted:
+            self.first_vanished = self.first_vanished if self.vanished else key
+            self.vanished += 1
 
     def source(self, source: Source) -> None:
         self.kinds[source.kind] += 1
@@ -75,7 +97,7 @@ def make_plan(job: Job, ask: Ask) -> Plan:
     """Find the inputs and see what is left to do; memory holds a bounded share of them at a time.
 
     Raises:
-        UsageError: see `Job.find`.
+        UsageError: see `Job.find`; or most inputs that the output holds something of are gone.
     """
     found = job.find(ask)
     dataset = Dataset(ask.output)
@@ -84,6 +106,8 @@ def make_plan(job: Job, ask: Ask) -> Plan:
     pieces = _left(job, ask, found.sources, held, tally)
     items = _whole_items(job, pieces, tally) if job.whole_items else job.group(piece for piece, _ in pieces)
     by_weight = SortedSpool(tally.items(items), key=_heavy_first, size=_pieces_of)
+    if not ask.allow_removed:
+        _refuse_vanished(tally, ask.output)
     return Plan(
         found.sources,
         by_weight,
@@ -95,6 +119,17 @@ def make_plan(job: Job, ask: Ask) -> Plan:
         tally.pieces,
         found.prepare,
     )
+
+
+def _refuse_vanished(tally: _Tally, output: str) -> None:
+    """A folder that has lost most of its files is more often an accident than meant."""
+    tally.end()
+    if tally.vanished >= _FEWEST_TO_MISS and 2 * tally.vanished > tally.held:
+        raise OutputError(
+            f"{output}: {tally.vanished:,} of the {tally.held:,} inputs it has rows of are no longer among the inputs,"
+            f" such as {tally.first_vanished}. Is a disk not mounted, or a folder moved or left out of --input? If they"
+            " are gone for good, give --allow_removed: their rows are then removed. Nothing was changed"
+        )
 
 
 def _heavy_first(item: Item) -> int:
@@ -110,7 +145,8 @@ def _left(
 ) -> Iterator[tuple[Piece, bool]]:
     """The pieces to be done, in order of key; where items are whole every piece, and whether it is to be done."""
     wanted = ((source.identity, source) for source in sources)
-    for _, source, here in held.by_input(wanted):
+    for (key, *_), source, here in held.by_input(wanted):
+        tally.input(key, is_wanted=source is not None, is_held=bool(here))
         if source is None:
             continue
         tally.source(source)

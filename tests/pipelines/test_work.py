@@ -116,6 +116,31 @@ def test_changed_and_removed_inputs_leave_no_old_row(texts: Texts, tmp_path: pat
     assert dataset_rows(tmp_path / "out") == dataset_rows(tmp_path / "fresh")
 
 
+def test_an_output_is_not_emptied_because_a_disk_is_not_mounted(texts: Texts, tmp_path: pathlib.Path) -> None:
+    folder = some(texts, 50)
+    do(folder, tmp_path / "out")
+    before = (tmp_path / "out/manifest.json").read_text()
+    shutil.move(folder, tmp_path / "unmounted")
+    for name in ("f00", "f01", "f02"):
+        texts(**{name: "what lies under the mount point\n"})
+    with pytest.raises(OutputError, match=r"47 of the 50 inputs it has rows of .* such as f03\.t\. .*--allow_removed"):
+        do(folder, tmp_path / "out")
+    assert (tmp_path / "out/manifest.json").read_text() == before
+    result = do(folder, tmp_path / "out", allow_removed=True)
+    assert result.finished.manifest.counts["inputs"] == 3
+
+
+def test_few_inputs_and_a_smaller_half_may_go_without_a_word(texts: Texts, tmp_path: pathlib.Path) -> None:
+    folder = some(texts, 50)
+    do(folder, tmp_path / "out")
+    for number in range(25):
+        (folder / f"f{number:02}.t").unlink()
+    assert do(folder, tmp_path / "out").finished.removed_inputs == 25
+    for number in range(26, 45):
+        (folder / f"f{number:02}.t").unlink()
+    assert do(folder, tmp_path / "out").finished.removed_inputs == 19
+
+
 def test_a_moved_folder_costs_nothing(texts: Texts, tmp_path: pathlib.Path) -> None:
     folder = some(texts)
     do(folder, tmp_path / "out")

@@ -192,7 +192,7 @@ def _rows(rows: list[tuple[str, int | None, str | None, str | None]]) -> pa.Tabl
 
 def toy_work(inputs: list[str], output: object, job: ToyJob, **changes: object) -> Work:
     """A Work with the settings a test wants."""
-    ask = {k: changes.pop(k) for k in ("overwrite", "retry_failed") if k in changes}
+    ask = {k: changes.pop(k) for k in ("overwrite", "retry_failed", "allow_removed") if k in changes}
     settings = {
         "spread": Spread(2, 1),
         "isolation": "process",
