@@ -1,11 +1,14 @@
 """The rows of an item on their way to its part, and what each piece came to."""
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+
+import pyarrow as pa
 
 from pipelines.items import Outcome, Piece, add_counts
 from pipelines.job import Watch
 from pipelines.parts import RowWriter
-from pipelines.render.rendered import RenderedRow, rendered_table
+from pipelines.render.rendered import RENDERED, RenderedRow, rendered_table
 
 UNITS = {"image": "images", "video": "frames", "record": "records"}
 """What is counted, by kind of input."""
@@ -56,3 +59,37 @@ class EndedPieces:
         """Hand over the rows so far."""
         self._rows.write(rendered_table(self._waiting))
         self._waiting = []
+
+
+class RowSpool:
+    """Holds rows on the disk until it is known whether they are to be had; their `error` is lost."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed by __exit__
+        self._writer = pa.ipc.new_stream(self._file, RENDERED)
+        self._waiting: list[RenderedRow] = []
+
+    def add(self, row: RenderedRow) -> None:
+        """Hold one more."""
+        self._waiting.append(row)
+        if len(self._waiting) >= _ROWS_PER_TABLE:
+            self._flush()
+
+    def rows(self) -> Iterator[RenderedRow]:
+        """All rows, in order; nothing can be added after this."""
+        self._flush()
+        self._writer.close()
+        self._file.seek(0)
+        with pa.ipc.open_stream(self._file) as stream:
+            for batch in stream:
+                yield from (RenderedRow(**{**row, "error": None}) for row in batch.drop_columns(["status"]).to_pylist())
+
+    def _flush(self) -> None:
+        self._writer.write_table(rendered_table(self._waiting))
+        self._waiting = []
+
+    def __enter__(self) -> "RowSpool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()

@@ -8,6 +8,7 @@ items; `publish` removes those of inputs that are no longer in the detections.
 
 import dataclasses
 import importlib.metadata
+import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ from pipelines.job import Spread, Worker
 from pipelines.manifest import DataFile, Manifest
 from pipelines.plan import read_inventory
 from pipelines.render.classes import ids_of
+from pipelines.render.names import file_of
 from pipelines.render.rendered import RENDERED, RenderedRow, rendered_table
 from pipelines.render.sources import check_inputs, find_inputs, is_compressed
 from pipelines.sources import Found
@@ -215,7 +217,7 @@ class RenderJob:
         return rendered_table([RenderedRow(source.key, storage.printable(source.uri), source.kind, error=error)])
 
     def publish(self, output: str, former: Manifest | None, files: Sequence[DataFile]) -> Mapping[str, Any]:
-        """Remove the files that rows of ours name, but no row that stays: their inputs are gone, or not chosen now."""
+        """Remove files that no row names: their inputs are gone, not chosen now, or failed in the middle."""
         dataset = Dataset(output)
         prefix, stay = f"{self.table}-", {file.name for file in files}
         others = [
@@ -227,6 +229,8 @@ class RenderJob:
             dropped = _files_named_in([*others, *dataset.part_paths()])
             kept = _files_named_in([storage.join(output, name) for name in stay])
             storage.remove([storage.join(output, name) for name in sorted(dropped - kept)])
+        if self.crops:
+            _remove_crops_of_failed_videos(output, files)
         return {}
 
     def _has_other_parts(self, dataset: Dataset) -> bool:
@@ -246,6 +250,20 @@ def _files_named_in(paths: Iterable[str]) -> set[str]:
             if "file" in parquet.schema_arrow.names:  # parts of another job, which --overwrite replaces, name none
                 names.update(pc.unique(parquet.read(["file"]).column(0).drop_null()).to_pylist())
     return names
+
+
+def _remove_crops_of_failed_videos(output: str, files: Iterable[DataFile]) -> None:
+    """Remove what was cut out of videos before they failed; their rows do not know of it."""
+    folders: set[str] = set()
+    for file in files:
+        with storage.open_input(storage.join(output, file.name)) as opened:
+            rows = pq.read_table(opened, columns=["key"], filters=[("status", "=", "failed"), ("kind", "=", "video")])
+        folders.update(file_of(key, "video") for key in rows.column("key").to_pylist())
+    if not folders:
+        return
+    paths = [info.path for info in storage.walk(output)]
+    names = [path.removeprefix(f"{output.rstrip('/')}/").partition("/")[2] for path in paths]  # below those of classes
+    storage.remove([path for path, name in zip(paths, names, strict=True) if posixpath.dirname(name) in folders])
 
 
 def _version(package: str) -> str | None:

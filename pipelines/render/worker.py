@@ -17,7 +17,7 @@ from pipelines.parts import RowWriter
 from pipelines.reading import frame_error
 from pipelines.record_images import RecordImage
 from pipelines.render.crops import CropWriter
-from pipelines.render.ended import UNITS, EndedPieces
+from pipelines.render.ended import UNITS, EndedPieces, RowSpool
 from pipelines.render.follower import Follower
 from pipelines.render.names import file_of, file_of_record
 from pipelines.render.originals import Originals
@@ -190,16 +190,18 @@ class RenderWorker:
                 return self._videos.render(row, self._rows_of(piece), path, temporary, watch)
 
     def _cut_video(self, row: RenderedRow, piece: Piece, crops: CropWriter, ended: EndedPieces, watch: Watch) -> None:
-        """Crops of the frames; where the video turns out to be another one, those before stay."""
+        """Crops of the frames: all, or where it turns out to be another video, none that `publish` would leave."""
         assert row.file is not None
-        with self._originals.local(piece) as path, _naming_neither(path):
+        with self._originals.local(piece) as path, _naming_neither(path), RowSpool() as spool:
             for frame, view, step in self._videos.frames(row.key, self._rows_of(piece), path):
                 made = 0
                 if view.held_from is None and self._viewer.wants(view):
                     for crop in crops.write(row, row.file, frame.image, view, frame.index):
-                        ended.add(crop)
+                        spool.add(crop)
                         made += 1
                 watch.advance({"frames": 1, "crops": made}, step)
+            for crop in spool.rows():
+                ended.add(crop)
 
     def _records(self, piece: Piece, ended: EndedPieces, watch: Watch) -> None:
         source = piece.source

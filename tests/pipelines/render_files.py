@@ -17,11 +17,14 @@ from od_core.detections import Detections
 from od_core.ground_truth import GroundTruth
 from od_core.label_map import LabelMap
 from od_core.schemas import FrameRow, detections_table, ground_truth_table
+from pipelines import observer
 from pipelines.dataset import Dataset
+from pipelines.engine import Engine
+from pipelines.executor import Work
 from pipelines.finalize import Finished, finalize
 from pipelines.infer.job import InferJob
 from pipelines.items import Ask, Item, Outcome, Piece
-from pipelines.job import Job, Watch, Worker
+from pipelines.job import Job, Spread, Watch, Worker
 from pipelines.parts import RowWriter
 from pipelines.plan import make_plan, prepare_work
 from pipelines.record_images import record_images
@@ -29,6 +32,7 @@ from pipelines.render.job import RenderJob
 from pipelines.render.rendered import RenderedRow
 from pipelines.render.worker import RenderWorker
 from pipelines.run_item import open_worker, run_item
+from pipelines.work import run
 from tests.blocks_scene import Scene, draw_scene
 
 LABELS = LabelMap.of_names(["red", "green", "blue"])
@@ -175,6 +179,21 @@ def render_it(tmp_path: pathlib.Path, output: str = "out", **options: object) ->
     if "ground_truth" in options:
         options["ground_truth"] = (options["ground_truth"],)
     do(RenderJob(**options), tmp_path / "found", output=tmp_path / output, **ask)  # type: ignore[arg-type]
+    return rendered(tmp_path / output)
+
+
+def run_it(tmp_path: pathlib.Path, output: str, job: RenderJob, processes: int = 1) -> dict[str, dict[str, Any]]:
+    """Render tmp_path/found into a folder by the engine: in this process, or in so many of its own."""
+    work = Work(
+        job=job,
+        ask=Ask((str(tmp_path / "found"),), str(tmp_path / output)),
+        spread=Spread(processes, 1),
+        isolation="none" if processes == 1 else "process",
+        stall_seconds=60,
+        memory_bytes=None,
+        run_id=output,
+    )
+    run(work, Engine(), observer.Silent(), max_failed_ratio=1)
     return rendered(tmp_path / output)
 
 

@@ -1,6 +1,8 @@
 """render --crops, --blur and --boxes off: parts of originals, and originals with parts hidden."""
 
 import pathlib
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,6 +19,7 @@ from od_core.video import VideoFrame, read_video
 from pipelines.dataset import Dataset
 from pipelines.render.job import RenderJob
 from pipelines.render.names import file_of_crop
+from pipelines.render.video import VideoRenderer
 from tests.blocks_scene import draw_scene, write_video
 from tests.pipelines.render_files import (
     LABELS,
@@ -27,6 +30,7 @@ from tests.pipelines.render_files import (
     pixels,
     render_it,
     row_of,
+    run_it,
     tell,
     write_pngs,
     write_truth,
@@ -97,18 +101,40 @@ def test_crops_of_videos_and_records_are_told_apart_by_their_numbers(tmp_path: p
     ]
 
 
-def test_what_cannot_be_cut_is_a_failed_row_and_what_was_cut_before_stays(tmp_path: pathlib.Path) -> None:
+def test_what_cannot_be_cut_is_a_failed_row_and_leaves_no_crop(tmp_path: pathlib.Path) -> None:
     scenes = write_video(tmp_path / "in/clip.mp4", 3)
     rows = {"clip.mp4": [row_of("clip.mp4", scenes[n % 3], "video", frame_index=n) for n in range(5)]}
     rows["a.png"] = [row_of("a.png", write_pngs(tmp_path / "in", "a.png")["a.png"])]
     rows["b.png"] = [row_of("b.png", draw_scene(0))]
     (tmp_path / "in/b.png").write_text("no picture")
     detect(tmp_path / "in", tmp_path / "found", rows)
-    failed = {row["key"]: row["error"]["message"] for row in crops(tmp_path) if row["error"]}  # type: ignore[index]
+    found = crops(tmp_path)
+    failed = {row["key"]: row["error"]["message"] for row in found if row["error"]}  # type: ignore[index]
     assert failed.keys() == {"b.png", "clip.mp4"}
+    assert [row["key"] for row in found].count("clip.mp4") == 1
     assert failed["clip.mp4"].startswith("it ends before the detections do, which go on with frame 3")
-    assert (tmp_path / "out/red/clip.mp4/000002-00.jpg").exists()
-    assert (tmp_path / "out/red/a.png-00.jpg").exists()
+    assert {path.name.partition("-")[0] for path in (tmp_path / "out").rglob("*.jpg")} == {"a.png"}
+
+
+def test_a_process_that_ends_in_the_middle_of_a_video_leaves_no_crop(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.mp4", "b/c.mp4"):
+        scenes = write_video(tmp_path / "in" / name, 3)
+    names = ("a.mp4", "b/c.mp4")
+    tell(tmp_path, *(row_of(name, s, "video", frame_index=n) for name in names for n, s in enumerate(scenes)))
+    frames = VideoRenderer.frames
+
+    def broken(self: VideoRenderer, key: str, *more: Any) -> Iterator[Any]:
+        for number, frame in enumerate(frames(self, key, *more)):
+            if key == "b/c.mp4" and number == 2:
+                raise RuntimeError("nobody foresaw this")
+            yield frame
+
+    monkeypatch.setattr(VideoRenderer, "frames", broken)
+    rows = run_it(tmp_path, "out", RenderJob(crops=True))  # the files that they name, and no others, are there
+    assert {key: row["status"] for key, row in rows.items()} == {"a.mp4": "done", "b/c.mp4": "failed"}
+    assert list((tmp_path / "out").rglob("a.mp4/*.jpg"))
 
 
 def test_crops_of_inputs_that_are_gone_go_too(tmp_path: pathlib.Path) -> None:

@@ -19,18 +19,14 @@ from od_core.detections import Detections
 from od_core.errors import RunStoppedError
 from od_core.schemas import FrameRow
 from od_core.video import VideoFrame, read_video
-from pipelines.engine import Engine
-from pipelines.executor import Work
-from pipelines.items import Ask, Piece
-from pipelines.job import Spread, Watch, Worker
-from pipelines.observer import Silent
+from pipelines.items import Piece
+from pipelines.job import Watch, Worker
 from pipelines.render import originals
 from pipelines.render.job import RenderJob
 from pipelines.render.video import VideoRenderer
 from pipelines.render.worker import RenderWorker
-from pipelines.work import run
 from tests.od_core.video_files import noisy, write_h264
-from tests.pipelines.render_files import render_it, rendered, tell
+from tests.pipelines.render_files import render_it, run_it, tell
 
 GROUPS_OF_10 = "keyint=10:min-keyint=10:scenecut=0:bframes=2:open-gop=1"
 COUNT = 100
@@ -110,23 +106,6 @@ def close_to(one: pathlib.Path, other: pathlib.Path) -> None:
         assert isinstance(b, VideoFrame)
         assert a.timestamp_us == b.timestamp_us
         assert np.abs(a.image.astype(int) - b.image).mean() < 20  # of the frame before or after: 60 and more
-
-
-def work_of(tmp_path: pathlib.Path, output: str, processes: int = 1, job: RenderJob | None = None) -> Work:
-    return Work(
-        job=job or RenderJob(),
-        ask=Ask((str(tmp_path / "found"),), str(tmp_path / output)),
-        spread=Spread(processes, 1),
-        isolation="none" if processes == 1 else "process",
-        stall_seconds=60,
-        memory_bytes=None,
-        run_id=output,
-    )
-
-
-def run_it(tmp_path: pathlib.Path, output: str, job: RenderJob, processes: int = 1) -> dict[str, dict[str, Any]]:
-    run(work_of(tmp_path, output, processes, job), Engine(), Silent(), max_failed_ratio=1)
-    return rendered(tmp_path / output)
 
 
 def test_ranges_join_to_what_one_piece_gives(
