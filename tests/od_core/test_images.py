@@ -360,7 +360,7 @@ def verdict(check: Callable[[bytes], object], encoded: bytes) -> str:
     return "whole"
 
 
-NOISE = np.random.default_rng(0).integers(0, 256, (29, 37, 3), np.uint8)
+SPECKLES = np.random.default_rng(0).integers(0, 256, (29, 37, 3), np.uint8)
 JPEGS = [
     saved(
         Image.fromarray(np.random.default_rng(0).integers(0, 256, (29, 37, 4), np.uint8)).convert(mode),
