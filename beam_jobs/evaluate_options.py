@@ -33,6 +33,7 @@ _WATCH_ONLY = (
     "best_metric",
     "num_visualizations",
     "keep_detections",
+    "export_command",
 )
 
 
@@ -73,6 +74,13 @@ def add_watch_options(made: argparse.ArgumentParser) -> None:
         default=10,
         metavar="N",
         help="side-by-side images for TensorBoard, always the same ones (default: 10)",
+    )
+    group.add_argument(
+        "--export_command",
+        metavar="CMD",
+        help="watch training checkpoints (ckpt-12.index) instead of exports, and export each of them with this command:"
+        " 'python exporter_main_v2.py ... --trained_checkpoint_dir {checkpoint_dir} --output_directory {export}';"
+        " {checkpoint} is the prefix of its files",
     )
     group.add_argument("--keep_detections", action="store_true", help="keep the detections of every export")
     for name, default, what in (

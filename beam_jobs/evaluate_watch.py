@@ -23,6 +23,7 @@ from beam_jobs.evaluate_model import number_names
 from beam_jobs.evaluate_options import DETECTIONS_FOLDER
 from beam_jobs.launch import EXIT_DONE, EXIT_SOME_FAILED, refuse_output
 from od_core import export_folder, storage
+from od_core.checkpoint_folder import keep_checkpoint, list_checkpoints
 from od_core.errors import BoxbeamError, ModelError, RunStoppedError, StorageError, UsageError
 from od_core.event_file import EventFolder
 from od_core.export_folder import Export, list_exports
@@ -33,12 +34,14 @@ from pipelines.evaluate.detections import find_detections
 from pipelines.evaluate.pictures import SampleImage, choose_sample, pictures
 from pipelines.evaluate.splits import Numbers, is_defined, read_numbers
 from pipelines.lock import locked
+from pipelines.watch.export_command import ExportCommand
 from pipelines.watch.exports import ExportWatch, only_checkpoints
 from pipelines.watch.loop import Limits, watch
 from pipelines.watch.state import STATE_FILE, Best, EndedExport, WatchState
 
 BEST_FILE = "best.json"
 _REPORT = "report.txt"
+_EXPORTED = "_export"
 _PER_CLASS = "PerformanceByCategory/"
 _ALL = ""
 
@@ -59,7 +62,8 @@ def watch_exports(args: argparse.Namespace, evaluate_model: EvaluateModel) -> in
     """
     folder, output = os.path.abspath(args.watch), options.absolute(args.output)
     refuse_output(output)
-    _refuse_folder(folder, output)
+    export_command = ExportCommand(args.export_command) if args.export_command else None
+    _refuse_folder(folder, output, checkpoints_count=export_command is not None)
     label_map = read_label_map(args.label_map)
     names = number_names(args, label_map)
     best_metric = full_name(args.best_metric, names) if args.best_metric is not None else names[0]
@@ -67,9 +71,14 @@ def watch_exports(args: argparse.Namespace, evaluate_model: EvaluateModel) -> in
         state = WatchState(storage.join(output, STATE_FILE), _options(args, label_map, best_metric))
         if args.retry_failed:
             state.forget_failed()
-        run = _Watch(args, output, best_metric, label_map, state, evaluate_model)
+        run = _Watch(args, output, best_metric, label_map, state, evaluate_model, export_command)
         exports = ExportWatch(
-            folder, storage.join(output, "_kept"), settle_s=args.settle_seconds, patience_s=args.export_timeout
+            folder,
+            storage.join(output, "_kept"),
+            settle_s=args.settle_seconds,
+            patience_s=args.export_timeout,
+            listed=list_checkpoints if export_command else list_exports,
+            keep=keep_checkpoint if export_command else export_folder.keep,
         )
         limits = Limits(
             args.max_evals,
@@ -104,7 +113,9 @@ class _Watch:
         label_map: LabelMap,
         state: WatchState,
         evaluate_model: EvaluateModel,
+        export_command: ExportCommand | None,
     ):
+        self._export_command = export_command
         self._args, self._output, self._state, self._evaluate_model = args, output, state, evaluate_model
         self._labels = label_map.labels
         self._best_metric = best_metric
@@ -126,7 +137,8 @@ class _Watch:
         """Say what is going to happen."""
         before = len(self._state.exports)
         done = f"; {before:,} have ended before" if before else ""
-        print(f"watch: every export in {folder}, into {self._output}{done}")
+        what = "checkpoint" if self._export_command else "export"
+        print(f"watch: every {what} in {folder}, into {self._output}{done}")
         print(f"  best by {self._best_metric}{f' on {self._best_split}' if self._best_split else ''}")
         print(f"  tensorboard --logdir {storage.join(self._output, 'tensorboard')}", flush=True)
 
@@ -134,9 +146,11 @@ class _Watch:
         """Evaluate one export, and publish what it came to."""
         folder = storage.join(self._output, "exports", export.name)
         detections = storage.join(folder, DETECTIONS_FOLDER)
-        run = argparse.Namespace(**{**vars(self._args), "watch": None, "model": export.path, "output": folder})
         said = io.StringIO()
         try:
+            if self._export_command is not None:
+                export = export._replace(path=self._export_command.run(export, storage.join(folder, _EXPORTED)))
+            run = argparse.Namespace(**{**vars(self._args), "watch": None, "model": export.path, "output": folder})
             with contextlib.redirect_stdout(said):
                 self._evaluate_model(run)
         except (StorageError, RunStoppedError):
@@ -153,6 +167,9 @@ class _Watch:
             overall[name][self._best_metric] = numbers.get(self._best_metric)
         ended = EndedExport(export.name, export.step, export.fingerprint, "evaluated", None, overall)
         self._keep_best(export, ended)
+        for name in os.listdir(folder):
+            if name.startswith(_EXPORTED):
+                storage.remove_folder(storage.join(folder, name))
         if not self._args.keep_detections:
             storage.remove_folder(detections)
         return ended
@@ -250,10 +267,11 @@ def _options(args: argparse.Namespace, label_map: LabelMap, best_metric: str) ->
         "--allow_missing": str(args.allow_missing),
         "--hierarchy": str(args.hierarchy),
         "--image_labels": str(args.image_labels),
+        **({"--export_command": args.export_command} if args.export_command else {}),
     }
 
 
-def _refuse_folder(folder: str, output: str) -> None:
+def _refuse_folder(folder: str, output: str, *, checkpoints_count: bool) -> None:
     """Refuse what cannot be watched.
 
     Raises:
@@ -266,7 +284,7 @@ def _refuse_folder(folder: str, output: str) -> None:
     if os.path.commonpath([folder, output]) == folder:
         raise UsageError(f"{output}: the output must not be within the watched folder {folder}")
     listing = list_exports(folder)
-    if listing.exports:
+    if listing.exports or checkpoints_count:
         return
     if listing.checkpoints:
         raise UsageError(only_checkpoints(folder, listing.checkpoints))

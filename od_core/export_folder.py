@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -117,16 +118,36 @@ def keep(export: Export, folder: str) -> str:
     Raises:
         FileNotFoundError: the export was deleted meanwhile; nothing is left of it here either.
     """
+    return keep_files(export.name, folder, {str(file.relative_to(export.path)): file for file in _files(export.path)})
+
+
+def keep_files(name: str, folder: str, files: Mapping[str, Path], notes: Mapping[str, str] | None = None) -> str:
+    """Give files a second name in a folder of that name, or one file as it is; it appears whole or not at all.
+
+    Args:
+        name: of the export.
+        folder: where to; made if need be.
+        files: path within the export -> file; "." for an export that is one file.
+        notes: path within the export -> the text of a further file.
+
+    Returns:
+        The path there.
+
+    Raises:
+        FileNotFoundError: there are no files, or they were deleted meanwhile.
+    """
     os.makedirs(folder, exist_ok=True)
-    target, unfinished = os.path.join(folder, export.name), os.path.join(folder, f".{export.name}.tmp")
+    target, unfinished = os.path.join(folder, name), os.path.join(folder, f".{name}.tmp")
     remove(unfinished)
     try:
-        if not (files := _files(export.path)):
-            raise FileNotFoundError(f"{export.path} is gone, or empty")
-        for file in files:
-            place = Path(unfinished, file.relative_to(export.path))
+        if not files:
+            raise FileNotFoundError(f"{name} is gone, or empty")
+        for inner, file in files.items():
+            place = Path(unfinished, inner)
             place.parent.mkdir(parents=True, exist_ok=True)
             _link(file, place)
+        for inner, text in (notes or {}).items():
+            Path(unfinished, inner).write_text(text, encoding="utf-8")
     except OSError:
         remove(unfinished)
         raise

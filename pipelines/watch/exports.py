@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from od_core.errors import UsageError
-from od_core.export_folder import Export, keep, list_exports, remove
+from od_core.export_folder import Export, Listing, keep, list_exports, remove
 
 
 def only_checkpoints(folder: str, checkpoints: Sequence[str]) -> str:
@@ -21,8 +21,8 @@ def only_checkpoints(folder: str, checkpoints: Sequence[str]) -> str:
     return (
         f"{folder}: holds training checkpoints (such as {checkpoints[-1]}), which are weights without a model: boxbeam"
         " cannot run them without the code that made them. Export each of them into a folder with its step in its name"
-        " (exporter_main_v2.py, or export_inference_graph.py for TF1), and watch the folder of these;"
-        " docs/evaluate-modes.md shows how"
+        " (exporter_main_v2.py, or export_inference_graph.py for TF1), and watch the folder of these; or say with"
+        " --export_command how to export one; docs/evaluate-modes.md shows both"
     )
 
 
@@ -50,6 +50,8 @@ class ExportWatch:
         settle_s: for how long a complete export must not have changed.
         patience_s: for how long one without a model may stay unchanged.
         clock: a monotonic clock in seconds.
+        listed: what lies in the folder.
+        keep: keeps one of these in a folder; see `od_core.export_folder.keep`.
     """
 
     def __init__(
@@ -60,7 +62,10 @@ class ExportWatch:
         settle_s: float,
         patience_s: float,
         clock: Callable[[], float] = time.monotonic,
+        listed: Callable[[str], Listing] = list_exports,
+        keep: Callable[[Export, str], str] = keep,
     ):
+        self._listed, self._keep_in = listed, keep
         self._folder, self._kept = folder, kept
         self._settle_s, self._patience_s, self._clock = settle_s, patience_s, clock
         self._lock = threading.Lock()
@@ -82,7 +87,7 @@ class ExportWatch:
         """
         with self._lock:
             try:
-                listing = list_exports(self._folder)
+                listing = self._listed(self._folder)
             except OSError as error:
                 raise UsageError(f"{self._folder}: cannot be watched ({error.strerror}); is it still there?") from error
             self._checkpoints = listing.checkpoints
@@ -111,7 +116,7 @@ class ExportWatch:
 
     def _keep(self, export: Export) -> None:
         try:
-            path = keep(export, self._kept)
+            path = self._keep_in(export, self._kept)
         except FileNotFoundError:
             self._lose(export, "vanished", "deleted while it was being kept")
             return
