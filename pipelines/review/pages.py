@@ -223,8 +223,10 @@ class _Pages:
         timeline, summary, frames = Timeline(), Summary(), VideoFramesWriter(self._folder, number)
         damage: list[list[object]] = []
         looked_at: DetectedFrame | None = None
+        seconds = 0.0
         for frame, truth in rows:
-            seconds = _seconds(frame, shown.start)
+            # A stretch that failed without having told a time begins behind the frame before it.
+            seconds = seconds if frame.frame_index is None else _seconds(frame, shown.start)
             if frame.detections is None:
                 self._failures.add(frame)
                 damage.append([seconds, frame.error.message if frame.error else ""])

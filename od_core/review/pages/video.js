@@ -54,9 +54,9 @@ function videoView(number, item) {
     if (video.damage.length) rows.push(damageLane(video.damage, video.end, seek));
     lanes.style.setProperty("--lanes", String(rows.length));
     const marks = boxbeam.data.hasTruth ? ["fp", "fn"].map((mark) => make("span", { class: `mark ${mark}` }, MARK_NAMES[mark])) : [];
-    const caption = rows.length ? ["How sure the best detection is", ...marks, "Click to go there."] : ["Nothing is found in this video."];
+    const caption = rows.length ? ["How sure the best detection is.", ...marks, "Click to go there."] : ["Nothing is found in this video."];
     lanes.replaceChildren(...rows, make("div", { class: "now", "aria-hidden": "true", hidden: !rows.length }),
-      make("p", { class: "caption quiet" }, caption, make("span", { class: "end" }, clock(video.end))));
+      make("p", { class: "caption quiet" }, caption.map((one) => make("span", {}, one)), make("span", { class: "end" }, clock(video.end))));
   }
 
   // The nearest moment before or behind this one at which something is found, or something is wrong.
