@@ -5,8 +5,7 @@
             print(frame.name, frame.detections.scores, frame.labels)
 
 Frames come ordered by where they were found: by the path of the file, then by record or frame. That order does not
-depend on how the rows lie in the dataset's files. Held in memory are a few row groups, some 30 bytes a row, and the
-paths of the files.
+depend on how the rows lie in the dataset's files. Held in memory are a few row groups (see `od_core.frame_order`).
 """
 
 import collections
@@ -24,15 +23,14 @@ import pyarrow.parquet as pq
 from od_core import storage
 from od_core.detections import Detections
 from od_core.errors import UsageError
+from od_core.frame_order import Segment, in_order
 from od_core.schemas import DETECTIONS, FrameError, detections_of
 
 ROWS_AT_ONCE = 1024
 
 _MANIFEST = "manifest.json"
-_ORDER_COLUMNS = ("source", "record_index", "frame_index")
 _SCALARS = ("key", "source", "kind", "frame_index", "record_index", "timestamp_us", "width", "height", "error")
 _GROUPS_HELD = 4
-_NO_NUMBER = pa.scalar(-1, pa.int64())
 
 
 class DetectedFrame(NamedTuple):
@@ -64,14 +62,6 @@ class DetectedFrame(NamedTuple):
 def frame_name(key: str, kind: str, frame_index: int | None) -> str:
     """The key of an image; of a video's frame, the name that its picture has: "clip.mp4/000000012.jpg"."""
     return key if kind != "video" or frame_index is None else f"{key}/{frame_index:09d}.jpg"
-
-
-class _Segment(NamedTuple):
-    """Rows `start` to `stop` of a file, by its number."""
-
-    file: int
-    start: int
-    stop: int
 
 
 def read_frames(path: str) -> Iterator[DetectedFrame]:
@@ -110,11 +100,13 @@ def read_tables(files: Sequence[str]) -> Iterator[pa.Table]:
     Raises:
         UsageError: a file that cannot be read, or that is not of detections.
     """
-    segments = _in_order(files)
+    for path in files:
+        with _opened(path) as opened:
+            _check(path, opened.schema_arrow)
     groups = _RowGroups(files)
     pending: list[pa.Table] = []
     rows = 0
-    for segment in segments:
+    for segment in in_order(files, _opened):
         for table in groups.rows(segment):
             pending.append(table)
             rows += len(table)
@@ -147,55 +139,6 @@ def _error(fields: Mapping[str, Any]) -> FrameError:
     return FrameError(**{name: fields.get(name) for name in FrameError._fields})  # type: ignore[arg-type]
 
 
-def _in_order(files: Sequence[str]) -> list[_Segment]:
-    """All rows of all files, in the order of the module; neighbours in a file are one segment."""
-    sources: list[pa.DictionaryArray] = []
-    places: list[npt.NDArray[np.int64]] = []
-    counts: list[int] = []
-    for path in files:
-        counts.append(0)
-        with _opened(path) as opened:
-            _check(path, opened.schema_arrow)
-            for batch in opened.iter_batches(1 << 16, columns=list(_ORDER_COLUMNS)):
-                sources.append(batch.column("source").cast(pa.string()).dictionary_encode())
-                numbers = pc.coalesce(batch.column("record_index"), batch.column("frame_index"), _NO_NUMBER)
-                places.append(numbers.to_numpy(zero_copy_only=False))
-                counts[-1] += batch.num_rows
-    if not sum(counts):
-        return []
-    codes = _ranks(sources)
-    file_numbers = np.repeat(np.arange(len(files)), counts)
-    rows = np.concatenate([np.arange(count) for count in counts])
-    order = np.lexsort((_filled(np.concatenate(places), codes, file_numbers), codes))
-    file_numbers, rows = file_numbers[order], rows[order]
-    is_new = np.append(True, (file_numbers[1:] != file_numbers[:-1]) | (rows[1:] != rows[:-1] + 1))
-    firsts = np.flatnonzero(is_new)
-    lasts = np.append(firsts[1:], len(rows)) - 1
-    columns = (file_numbers[firsts].tolist(), rows[firsts].tolist(), (rows[lasts] + 1).tolist())
-    return [_Segment(*segment) for segment in zip(*columns, strict=True)]
-
-
-def _ranks(sources: Sequence[pa.DictionaryArray]) -> npt.NDArray[np.int64]:
-    """Numbers that order as the texts do, for all arrays end to end."""
-    chunks = pa.chunked_array(sources).unify_dictionaries().chunks
-    values = chunks[0].dictionary
-    ranks = np.empty(len(values), np.int64)
-    ranks[pc.sort_indices(values).to_numpy()] = np.arange(len(values))
-    codes: npt.NDArray[np.int64] = ranks[
-        np.concatenate([chunk.indices.to_numpy(zero_copy_only=False) for chunk in chunks])
-    ]
-    return codes
-
-
-def _filled(
-    places: npt.NDArray[np.int64], codes: npt.NDArray[np.int64], file_numbers: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """A row without a number of its own, a stretch of a video that failed, stays behind the one before it."""
-    before = np.maximum.accumulate(np.where(places >= 0, np.arange(len(places)), 0))
-    is_same = (codes == codes[before]) & (file_numbers == file_numbers[before])
-    return np.where(is_same, places[before], -1)
-
-
 class _RowGroups:
     """Reads rows by their position; holds the last few row groups, so that files may be read in turns."""
 
@@ -204,7 +147,7 @@ class _RowGroups:
         self._starts: dict[int, npt.NDArray[np.int64]] = {}
         self._held: collections.OrderedDict[tuple[int, int], pa.Table] = collections.OrderedDict()
 
-    def rows(self, segment: _Segment) -> Iterator[pa.Table]:
+    def rows(self, segment: Segment) -> Iterator[pa.Table]:
         starts = self._group_starts(segment.file)
         row = segment.start
         while row < segment.stop:
