@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from od_core import storage
-from od_core.errors import ImageError, InputError, LabelMapError
+from od_core.errors import DetectError, ImageError, InputError, LabelMapError
 from od_core.images import decode_image
 from od_core.jpeg_decoders import jpeg_decoder
 from od_core.local_copies import local_copy
@@ -68,6 +68,12 @@ class InferWorker:
         self._labelled: set[int] = set()
         self._unlabelled: set[int] = set()
         self._scan: tuple[Identity, PacketScan] | None = None  # of the last video, whose next range may well be next
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """The first run, in which TensorFlow lays out its work, takes as long as dozens of others: it is for opening."""
+        with contextlib.suppress(DetectError):  # it may want other images than small black ones
+            self._detector.detect(np.zeros((1, 64, 64, 3), np.uint8))
 
     @property
     def provenance(self) -> dict[str, object]:

@@ -97,9 +97,10 @@ def test_a_video_that_changes_while_it_is_decoded_has_no_say(
     seen: list[int] = []
 
     def detect(self: SessionDetector, images: Any, **options: Any) -> Any:
-        if not seen:
-            touch(place / "in/clip.mkv")
-        seen.append(len(images))
+        if images.any():  # opening looks at a black image
+            if not seen:
+                touch(place / "in/clip.mkv")
+            seen.append(len(images))
         return real(self, images, **options)
 
     monkeypatch.setattr(SessionDetector, "detect", detect)
