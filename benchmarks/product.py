@@ -16,6 +16,12 @@ from benchmarks.machine import OtherWork
 from benchmarks.memory import PeakMemory
 
 _LOOK_EVERY_SECONDS = 0.01
+# Becomes the command in the arguments after the first, on as many cores as that says.
+_CONFINED = """
+import os, sys
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[1])])
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 class Run(NamedTuple):
@@ -50,8 +56,9 @@ def run_infer(
     *,
     memory: bool = False,
     options: Sequence[str] = (),
+    cores: int | None = None,
 ) -> Run:
-    """Run infer, with these options, on a file or folder into a temporary output.
+    """Run infer, with these options, on a file or folder into a temporary output; `cores`: it may use no more.
 
     Raises:
         BenchmarkError: it failed, or an input did; shows what it said.
@@ -60,6 +67,8 @@ def run_infer(
         output = pathlib.Path(scratch, "out")
         job = ("--model", model, "--label_map", label_map, "--input", source, "--output", output)
         command = [sys.executable, "-m", "beam_jobs.infer", *map(str, job), "--progress", "off", *options]
+        if cores is not None:
+            command = [sys.executable, "-c", _CONFINED, str(cores), *command]
         log = pathlib.Path(scratch, "log")
         with open(log, "wb") as said:
             others = OtherWork()
