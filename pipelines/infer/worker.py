@@ -71,7 +71,7 @@ class InferWorker:
         self._warm_up()
 
     def _warm_up(self) -> None:
-        """The first run, in which TensorFlow lays out its work, takes as long as dozens of others: it is for opening."""
+        """The first run, in which TensorFlow lays out its work, lasts as long as dozens of others: part of opening."""
         with contextlib.suppress(DetectError):  # it may want other images than small black ones
             self._detector.detect(np.zeros((1, 64, 64, 3), np.uint8))
 
