@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PROCESSES ?= auto
+# Whatever happens on a cluster, this ends, and ends what it started.
+CLUSTER_TESTS = timeout --signal=INT --kill-after=60 1200 $(BIN)/python -m pytest -m cluster
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format fetch-cluster test-cluster test-readers pictures bench clean
+.PHONY: help setup demo test check format fetch-cluster test-cluster test-flink test-readers pictures bench clean
 
 help:  ## list these chores
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -32,8 +34,11 @@ test: $(VENV)/ready  ## run the test suite on all cores (without the cluster tes
 fetch-cluster: $(VENV)/ready  ## fetch and build what test-cluster runs, ahead of it (minutes, once)
 	@PYTHONPATH=tests $(BIN)/python -m cluster.fetch
 
-test-cluster: $(VENV)/ready  ## run the whole chain on a real Flink, and infer on a real S3 server (needs Java, Maven, Go)
-	@$(BIN)/python -m pytest -m cluster tests/cluster
+test-cluster: $(VENV)/ready  ## run boxbeam on a real Flink, a real S3 server, Spark and Prism (needs Java, Maven, Go)
+	@$(CLUSTER_TESTS) tests/cluster
+
+test-flink: $(VENV)/ready  ## of test-cluster what runs on Flink: the whole chain, a long video, faults (needs Java, Maven, Go)
+	@$(CLUSTER_TESTS) tests/cluster/test_flink.py tests/cluster/test_flink_faults.py
 
 test-readers: $(VENV)/ready  ## let other tools read our records and exports: supervision, datumaro, TensorFlow ... (1 GB once)
 	@timeout --kill-after=10 170 $(BIN)/python -m pytest tests/readers

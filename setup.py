@@ -38,6 +38,11 @@ setup(
         "protobuf>=5.28",
         "tqdm>=4.66",
     ],
-    extras_require={"aws": ["boto3>=1.34"], "gcp": ["apache-beam[gcp]"]},
+    extras_require={
+        "aws": ["boto3>=1.34"],
+        "gcp": ["apache-beam[gcp]"],
+        "hdfs": ["hdfs>=2.1,<3"],
+        "azure": ["apache-beam[azure]"],
+    },
     entry_points={"console_scripts": ["boxbeam = beam_jobs.cli:main"]},
 )

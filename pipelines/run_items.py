@@ -5,6 +5,7 @@
 from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
+from apache_beam.transforms.util import ReshufflePerKey
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
@@ -28,6 +29,27 @@ class PlanItems(beam.PTransform):
 
     def expand(self, root: beam.Pipeline) -> beam.PCollection[Item]:
         return root | beam.Impulse() | "Plan" >> beam.ParDo(_PlanFn(self._work))
+
+
+class SpreadItems(beam.PTransform):
+    """The same items, shared out over the workers.
+
+    As beam.Reshuffle, but keyed by what items are, not at random: when a job is done again, by the same number of
+    workers, each gets what it had before.
+    """
+
+    def expand(self, items: beam.PCollection[Item]) -> beam.PCollection[Item]:
+        return (
+            items
+            | "Key" >> beam.Map(_keyed).with_output_types(tuple[str, Item])
+            | "Shuffle" >> ReshufflePerKey()
+            | "DropKey" >> beam.Values().with_output_types(Item)
+        )
+
+
+def _keyed(item: Item) -> tuple[str, Item]:
+    first = item.pieces[0]
+    return f"{first.source.key} {first.start}", item
 
 
 class RunItems(beam.PTransform):

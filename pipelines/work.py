@@ -154,13 +154,11 @@ def build(root: Any, work: Work, *, spread: bool) -> Any:
         spread: put a shuffle of the (small) items between planning and running, so that a cluster shares them out;
             on one machine the executor does that, without waiting for the plan to end.
     """
-    import apache_beam as beam
-
-    from pipelines.run_items import PlanItems, RunItems
+    from pipelines.run_items import PlanItems, RunItems, SpreadItems
 
     items = root | "PlanItems" >> PlanItems(work)
     if spread:
-        items = items | "SpreadItems" >> beam.Reshuffle()
+        items = items | "SpreadItems" >> SpreadItems()
     return items | "RunItems" >> RunItems(work)
 
 

@@ -6,6 +6,8 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import av
+import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
@@ -15,7 +17,7 @@ from od_core.schemas import ground_truth_table
 
 from .commands import boxbeam
 
-IMAGES, FRAMES = 24, 40
+IMAGES, FRAMES, LONG_FRAMES = 24, 40, 66
 # Names that are patterns, hold a space or are not ASCII must survive an object store and a cluster.
 ODD_NAMES = ("[odd] é/picture 00.png", "[odd] é/picture [1].png", "100%/a+b&c.png", "#1?.png")
 OUTPUTS = {"convert": "records", "infer": "found", "evaluate": "scores", "render": "pictures"}
@@ -69,6 +71,18 @@ def draw_scene(folder: pathlib.Path) -> Scene:
     return scene
 
 
+def write_long_video(path: pathlib.Path, scene: Scene) -> None:
+    """A video without compression, of `LONG_FRAMES` frames: made in a second, and at 205 MB cut into four ranges."""
+    picture = np.asarray(Image.open(f"{scene.data}/JPEGImages/harbour_000.jpg").resize((1920, 1080)))
+    with av.open(str(path), "w", format="matroska") as container:
+        stream = container.add_stream("rawvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
+        for number in range(LONG_FRAMES):
+            frame = av.VideoFrame.from_ndarray(np.roll(picture, 16 * number, axis=1), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
 def run_chain(
     scene: Scene, place: str, options: Sequence[str], *, logs: pathlib.Path, jobs: Sequence[str] = tuple(OUTPUTS)
 ) -> None:
@@ -81,17 +95,22 @@ def run_chain(
         jobs: some of the chain, of which the others are not needed.
     """
     logs.mkdir(parents=True, exist_ok=True)
+    for job in jobs:
+        output = ("--output", f"{place}/{OUTPUTS[job]}")
+        arguments = (*job_arguments(scene, place, job), *output, *options)
+        boxbeam(job, *arguments, log=logs / f"{job}.log", witness=logs / "witness")
+
+
+def job_arguments(scene: Scene, place: str, job: str) -> tuple[object, ...]:
+    """The arguments of a job of the chain, less its output; what came before it in the chain lies in `place`."""
     model, label_map = scene.model
     truth, found = ("--ground_truth", f"{place}/records", scene.truth), ("--detections", f"{place}/found")
-    commands = {
+    return {
         "convert": ("--input", scene.data, "--label_map", label_map, "--num_shards", 12),
         "infer": ("--model", model, "--label_map", label_map, "--input", scene.data),
         "evaluate": (*found, *truth),
         "render": (*found, *truth, "--layout", "side_by_side"),
-    }
-    for job in jobs:
-        output = ("--output", f"{place}/{OUTPUTS[job]}")
-        boxbeam(job, *commands[job], *output, *options, log=logs / f"{job}.log", witness=logs / "witness")
+    }[job]
 
 
 def contents(folder: pathlib.Path) -> dict[str, Any]:

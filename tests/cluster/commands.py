@@ -37,6 +37,14 @@ def commits(witness: pathlib.Path) -> dict[int, set[str]]:
     """For each process group, the paths it renamed files to; see witness/sitecustomize.py."""
     found: dict[int, set[str]] = {}
     for notes in witness.glob("*.renames"):
-        group = int(notes.stem.partition("-")[0])
-        found.setdefault(group, set()).update(notes.read_text("utf-8", "surrogateescape").splitlines())
+        found.setdefault(int(notes.stem.partition("-")[0]), set()).update(_paths(notes))
     return found
+
+
+def commits_by_process(witness: pathlib.Path) -> dict[int, set[str]]:
+    """For each process, the paths it renamed files to."""
+    return {int(notes.stem.partition("-")[2]): _paths(notes) for notes in witness.glob("*.renames")}
+
+
+def _paths(notes: pathlib.Path) -> set[str]:
+    return set(notes.read_text("utf-8", "surrogateescape").splitlines())

@@ -33,7 +33,8 @@ def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
 
 
 @contextlib.contextmanager
-def _skipped_without_tools() -> Iterator[None]:
+def skipped_without_tools() -> Iterator[None]:
+    """Skip the test when a program is not installed; fail it where that is forbidden."""
     try:
         yield
     except MissingToolError as missing:
@@ -47,7 +48,7 @@ def flink(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, say: Callable[[str], None]
 ) -> Iterator[FlinkCluster]:
     """A running Flink cluster; `flink.options` are the pipeline options that run a job on it."""
-    with _skipped_without_tools():
+    with skipped_without_tools():
         java = tool("java", package="openjdk-17-jre-headless", purpose="run Flink")
         class_path = flink_class_path(CACHE, say)
     folder = tmp_path_factory.mktemp("flink")
@@ -61,7 +62,7 @@ def s3(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, say: Callable[[str], None]
 ) -> Iterator[S3Server]:
     """A running S3 server; `s3.options` are the pipeline options that reach it."""
-    with _skipped_without_tools():
+    with skipped_without_tools():
         program = s3_gateway(CACHE, say)
     folder = tmp_path_factory.mktemp("s3")
     pytestconfig.stash.setdefault(_LOG_FOLDERS, {})["s3"] = folder

@@ -1,8 +1,10 @@
 """The programs the cluster tests run, fetched once by their ordinary clients into `.cache/` and kept there.
 
-Beam's Flink runner     mvn, the coordinates in pom.xml      .cache/flink/repository
-Flink                   pip, the wheel that carries its jars .cache/flink/apache-flink-libraries-VERSION
-versitygw, an S3 server go install                           .cache/bin/versitygw-VERSION
+Beam's Flink runner         mvn, the coordinates in pom.xml       .cache/flink/repository
+Beam's Spark runner, Spark  mvn, the coordinates in pom-spark.xml .cache/flink/repository
+Flink                       pip, the wheel that carries its jars  .cache/flink/apache-flink-libraries-VERSION
+versitygw, an S3 server     go install                            .cache/bin/versitygw-VERSION
+Prism, a runner of Beam's   go install                            .cache/bin/prism-VERSION
 
     PYTHONPATH=tests python -m cluster.fetch
 
@@ -21,9 +23,10 @@ from collections.abc import Callable, Iterator
 from .places import CACHE
 from .processes import run_to_end
 
-_POM = pathlib.Path(__file__).with_name("pom.xml")
+_POM, _SPARK_POM = (pathlib.Path(__file__).with_name(name) for name in ("pom.xml", "pom-spark.xml"))
 _FLINK = ("apache-flink-libraries", "1.19.3")
 _GATEWAY = ("github.com/versity/versitygw/cmd/versitygw", "v1.8.0")
+_PRISM = ("github.com/apache/beam/sdks/v2/go/cmd/prism", "v2.77.0")
 
 # Of Flink's own jars, the ones a job without tables and CSV files needs; log4j is what Flink logs with.
 _FLINK_JARS = ("flink-dist-*.jar", "log4j-*.jar")
@@ -72,8 +75,22 @@ def flink_class_path(cache: pathlib.Path, say: Say) -> list[pathlib.Path]:
             if not flink.exists():
                 _fetch_flink(flink, say)
             jars = [jar for pattern in _FLINK_JARS for jar in sorted(flink.glob(f"pyflink/lib/{pattern}"))]
-            jars += _fetch_runner(mvn, folder, say)
+            jars += _resolve(mvn, _POM, "Beam's Flink runner", folder, say)
             # Written last: where it exists, all it lists was fetched.
+            listing.write_text("".join(f"{jar.relative_to(folder)}\n" for jar in jars))
+    return jars
+
+
+def spark_class_path(cache: pathlib.Path, say: Say) -> list[pathlib.Path]:
+    """The jars of Spark and of Beam's Spark runner; arguments and errors as for `flink_class_path`."""
+    folder = cache / "flink"
+    folder.mkdir(parents=True, exist_ok=True)
+    listing = folder / f"spark-class-path-{hashlib.sha256(_SPARK_POM.read_bytes()).hexdigest()[:12]}.txt"
+    with _only_one(folder):
+        jars = _listed(listing)
+        if not jars:
+            mvn = tool("mvn", package="maven", purpose="fetch Beam's Spark runner")
+            jars = _resolve(mvn, _SPARK_POM, "Spark and Beam's runner for it", folder, say)
             listing.write_text("".join(f"{jar.relative_to(folder)}\n" for jar in jars))
     return jars
 
@@ -96,13 +113,13 @@ def _fetch_flink(target: pathlib.Path, say: Say) -> None:
         unpacked.rename(target)
 
 
-def _fetch_runner(mvn: str, folder: pathlib.Path, say: Say) -> list[pathlib.Path]:
+def _resolve(mvn: str, pom: pathlib.Path, what: str, folder: pathlib.Path, say: Say) -> list[pathlib.Path]:
     repository = folder / "repository"
-    say(f"mvn: resolving Beam's Flink runner (100 MB, minutes the first time) into {repository}")
+    say(f"mvn: resolving {what} (100 to 270 MB, minutes the first time) into {repository}")
     with tempfile.TemporaryDirectory(dir=folder, prefix="fetching-") as scratch:
         log, output = pathlib.Path(scratch, "mvn.log"), pathlib.Path(scratch, "class-path.txt")
         command = [
-            *(mvn, "--batch-mode", "--no-transfer-progress", "--file", str(_POM)),
+            *(mvn, "--batch-mode", "--no-transfer-progress", "--file", str(pom)),
             *(f"-Dmaven.repo.local={repository}", "dependency:build-classpath", f"-Dmdep.outputFile={output}"),
         ]
         run_to_end(command, log=log, folder=folder, timeout=_TIMEOUT, every_15_s=_still("mvn", say))
@@ -116,14 +133,22 @@ def s3_gateway(cache: pathlib.Path, say: Say) -> pathlib.Path:
         MissingToolError: it is not in the cache and Go is not installed.
         ProcessError: Go could not build it.
     """
-    module, version = _GATEWAY
-    folder = cache / "bin"
+    return _built(*_GATEWAY, "build the S3 server", cache, say)
+
+
+def prism(cache: pathlib.Path, say: Say) -> pathlib.Path:
+    """The program of Beam's Prism; arguments and errors as for `s3_gateway`."""
+    return _built(*_PRISM, "build Beam's Prism", cache, say)
+
+
+def _built(module: str, version: str, purpose: str, cache: pathlib.Path, say: Say) -> pathlib.Path:
+    folder, name = cache / "bin", module.rpartition("/")[2]
     folder.mkdir(parents=True, exist_ok=True)
-    program = folder / f"versitygw-{version}"
+    program = folder / f"{name}-{version}"
     with _only_one(folder):
         if not program.exists():
-            go = tool("go", package="golang-go", purpose="build the S3 server")
-            say(f"go: building versitygw {version} (two minutes) into {program}")
+            go = tool("go", package="golang-go", purpose=purpose)
+            say(f"go: building {name} {version} (two minutes) into {program}")
             with tempfile.TemporaryDirectory(dir=folder, prefix="building-") as scratch:
                 run_to_end(
                     [go, "install", f"{module}@{version}"],
@@ -133,7 +158,7 @@ def s3_gateway(cache: pathlib.Path, say: Say) -> pathlib.Path:
                     timeout=_TIMEOUT,
                     every_15_s=_still("go", say),
                 )
-                pathlib.Path(scratch, "versitygw").rename(program)
+                pathlib.Path(scratch, name).rename(program)
     return program
 
 
@@ -151,7 +176,7 @@ def _only_one(folder: pathlib.Path) -> Iterator[None]:
 
 def main() -> None:
     """Fetch what is not there yet, showing what it is at."""
-    for fetch in (flink_class_path, s3_gateway):
+    for fetch in (flink_class_path, spark_class_path, s3_gateway, prism):
         fetch(CACHE, lambda line: print(line, flush=True))
 
 

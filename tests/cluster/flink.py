@@ -11,38 +11,16 @@ import signal
 import subprocess
 import sys
 import urllib.request
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from .commands import commits_by_process
+from .java import java_program
 from .places import PYTHON_PATH
 from .processes import free_ports, listens, running, wait_until
 
 TASK_MANAGERS = 2  # of one slot each
-
-# Java 17 closed what Flink 1.19 and its serialisers reach into.
-_OPENED_PACKAGES = (
-    "java.io",
-    "java.lang",
-    "java.lang.reflect",
-    "java.net",
-    "java.nio",
-    "java.text",
-    "java.time",
-    "java.util",
-    "java.util.concurrent",
-    "java.util.concurrent.atomic",
-    "java.util.concurrent.locks",
-    "sun.nio.ch",
-)
-
-_LOG4J = """\
-rootLogger.level = INFO
-rootLogger.appenderRef.console.ref = Console
-appender.console.name = Console
-appender.console.type = CONSOLE
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = %d{HH:mm:ss,SSS} %-5p %c{1} - %m%n
-"""
 
 
 @dataclasses.dataclass
@@ -67,11 +45,10 @@ class FlinkCluster:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    def kill_python_worker(self) -> None:
-        """SIGKILL for one Python worker of a TaskManager that has one; the TaskManager lives on."""
-        leaders = {process.pid for process in self.task_managers}
-        workers = (pid for pid in _processes() if _group_of(pid) in leaders and _runs(pid, "sdk_worker_main"))
-        os.kill(next(workers), signal.SIGKILL)
+    def kill_python_worker(self, output: pathlib.Path) -> None:
+        """SIGKILL for a Python worker that has committed something to `output`; its TaskManager lives on."""
+        made = {pid for pid, paths in commits_by_process(self.witness).items() if any(_below(output, p) for p in paths)}
+        os.kill(next(pid for pid in made if _runs(pid, "sdk_worker_main")), signal.SIGKILL)
 
 
 @contextlib.contextmanager
@@ -93,7 +70,6 @@ def flink_cluster(class_path: Sequence[pathlib.Path], *, java: str, folder: path
     temporary.mkdir()
     (folder / "conf").mkdir()
     (folder / "conf" / "config.yaml").write_text(_config(rpc_port, rest_port, temporary))
-    (folder / "conf" / "log4j.properties").write_text(_LOG4J)
     flink, flink_arguments = "org.apache.flink.runtime", ("--configDir", str(folder / "conf"))
     programs = {
         "jobmanager": (f"{flink}.entrypoint.StandaloneSessionClusterEntrypoint", *flink_arguments),
@@ -108,7 +84,7 @@ def flink_cluster(class_path: Sequence[pathlib.Path], *, java: str, folder: path
             f"--artifacts-dir={temporary / 'artifacts'}",
         ),
     }
-    jvm = _jvm(java, class_path, folder)
+    jvm = java_program(java, class_path, folder)
     with contextlib.ExitStack() as stack:
 
         def start(name: str, log_name: str = "") -> tuple[subprocess.Popen[bytes], pathlib.Path]:
@@ -134,6 +110,8 @@ def flink_cluster(class_path: Sequence[pathlib.Path], *, java: str, folder: path
         for _ in range(TASK_MANAGERS):
             start_task_manager()
         wait(job_server, lambda: listens(job_port), "listen on its port")
+        nothing = folder / "nothing.jar"
+        zipfile.ZipFile(nothing, "w").close()
         options = [
             "--runner=FlinkRunner",
             f"--job_endpoint=localhost:{job_port}",
@@ -141,24 +119,13 @@ def flink_cluster(class_path: Sequence[pathlib.Path], *, java: str, folder: path
             f"--parallelism={TASK_MANAGERS}",
             "--environment_type=PROCESS",
             f"--environment_config={json.dumps({'command': str(_boot_program(folder, witness))})}",
+            # In place of the job server's whole class path, which the cluster has already: half of a small job's time.
+            f"--files_to_stage={nothing}",
             # Without this every stage of a job starts its Python workers anew.
             "--environment_cache_millis=60000",
             "--sdk_worker_parallelism=1",
         ]
         yield FlinkCluster(options, witness, task_managers, start_task_manager)
-
-
-def _jvm(java: str, class_path: Sequence[pathlib.Path], folder: pathlib.Path) -> list[str]:
-    return [
-        java,
-        "-Xmx512m",
-        "-XX:+UseSerialGC",
-        *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED_PACKAGES),
-        f"-Djava.io.tmpdir={folder / 'tmp'}",
-        f"-Dlog4j.configurationFile={folder / 'conf' / 'log4j.properties'}",
-        "-cp",
-        ":".join(map(str, class_path)),
-    ]
 
 
 def _config(rpc_port: int, rest_port: int, temporary: pathlib.Path) -> str:
@@ -224,15 +191,8 @@ def _overview(rest_port: int) -> dict[str, Any]:
         return {}
 
 
-def _processes() -> Iterator[int]:
-    return (int(entry.name) for entry in pathlib.Path("/proc").iterdir() if entry.name.isdecimal())
-
-
-def _group_of(pid: int) -> int | None:
-    try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return None
+def _below(folder: pathlib.Path, path: str) -> bool:
+    return path.startswith(f"{folder}/")
 
 
 def _runs(pid: int, module: str) -> bool:

@@ -113,7 +113,7 @@ def test_a_loss_in_the_middle_of_a_job_changes_no_row(flink: FlinkCluster, tmp_p
             flink.kill_task_manager()
             flink.start_task_manager()
         else:
-            flink.kill_python_worker()
+            flink.kill_python_worker(toy.output)
         toy.open_gate()
         finish(toy, process)
     assert_not_done_again(done, toy.times_begun())

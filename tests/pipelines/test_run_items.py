@@ -1,5 +1,6 @@
 """The graph as Beam sees it, also where the launcher is not at hand: reports, counters, one worker per process."""
 
+import dataclasses
 import pathlib
 from collections.abc import Callable
 
@@ -9,8 +10,13 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that
 
 from od_core.errors import UsageError
+from od_core.label_map import LabelMap
+from pipelines.convert.job import ConvertJob
+from pipelines.convert.layout import Layout
 from pipelines.finalize import finalize
+from pipelines.infer.job import InferJob
 from pipelines.items import Item, ItemReport
+from pipelines.job import Job
 from pipelines.plan import make_plan
 from pipelines.run_items import PlanItems, RunItems
 from pipelines.work import build
@@ -19,6 +25,9 @@ from tests.pipelines.test_work import do, some
 from tests.pipelines.toy_job import ToyJob, toy_work
 
 Texts = Callable[..., pathlib.Path]
+
+CONVERT = ConvertJob(Layout({"train": 1.0}, num_shards=5))
+INFER = InferJob("model.pb", "0" * 64, LabelMap.of_names(["a"]))
 
 
 def counters(result: object) -> dict[str, int]:
@@ -92,3 +101,27 @@ def test_type_hints_are_visible_to_beam() -> None:
     assert PlanItems.expand.__annotations__["return"] == beam.PCollection[Item]
     with pytest.raises(beam.typehints.TypeCheckError), beam.Pipeline(runner=FnApiRunner()) as pipeline:
         _ = pipeline | beam.Create(["not an item"]).with_output_types(str) | RunItems(toy_work([], "", ToyJob()))
+
+
+@pytest.mark.parametrize("job", [ToyJob(), INFER, CONVERT], ids=["toy", "infer", "convert"])
+def test_the_graph_does_not_grow_with_the_number_of_inputs(tmp_path: pathlib.Path, job: Job) -> None:
+    """Inputs are found on a worker: the launcher knows what was asked for, and looks at the first."""
+    name = "f.t" if isinstance(job, ToyJob) else "f.jpg"
+    (tmp_path / name).write_bytes(b"there")
+
+    def size(count: int) -> int:
+        inputs = tmp_path / ("inputs.csv" if job.name == "convert" else "inputs.txt")
+        if job.name == "convert":
+            lines = ["filename,width,height,class,xmin,ymin,xmax,ymax", *[f"{name},9,9,a,1,1,5,5"] * count]
+        else:
+            lines = [name] * count
+        inputs.write_text("\n".join(lines))
+        asked = dataclasses.replace(job, images=str(tmp_path)) if isinstance(job, ConvertJob) else job
+        work = toy_work([str(inputs)], tmp_path / "out", asked, run_id="size")
+        work.job.check(work.ask)
+        pipeline = beam.Pipeline(runner=FnApiRunner())
+        build(pipeline, work, spread=True)
+        return len(pipeline.to_runner_api().SerializeToString())
+
+    small = size(10)
+    assert 5_000 < small == size(10_000)
