@@ -2,7 +2,10 @@
 
 import json
 
+import numpy as np
 import pyarrow.parquet as pq
+import pycocotools.coco
+import pycocotools.cocoeval
 import pytest
 
 from beam_jobs import evaluate
@@ -10,6 +13,7 @@ from od_core.annotations.ground_truth_set import open_ground_truth
 from od_core.errors import UsageError
 from od_core.schemas import DETECTIONS
 from pipelines.evaluate.detection_forms import open_detections
+from tests.od_core.metrics import evaluation_problems as problems
 from tests.pipelines import evaluation_files as files
 from tests.pipelines.evaluation_files import LEFT, WHOLE, truth_row
 
@@ -102,3 +106,38 @@ def test_an_evaluation_of_them(tmp_path, capsys):
     assert report["detections"]["path"] == str(tmp_path / "results.json")
     assert report["names"]["unknown"] == ["other"]
     assert "3 frames evaluated" in capsys.readouterr().out
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_real_annotations_get_the_numbers_of_pycocotools(shared, tmp_path, split):
+    """COCO's own annotations, crowds among them, with guesses around them: from the same two files, all classes."""
+    path = shared / f"data/datasets/coco_tiny/annotations/instances_{split}2017.json"
+    dataset = json.loads(path.read_text())
+    rng = np.random.default_rng(1)
+    images, classes = [one["id"] for one in dataset["images"]], [one["id"] for one in dataset["categories"]]
+    results = []
+    for one in dataset["annotations"]:
+        for _ in range(3):
+            box = np.add(one["bbox"], rng.normal(0, 0.05, 4) * np.tile(one["bbox"][2:], 2)).clip(0)
+            class_id = one["category_id"] if rng.random() < 0.9 else int(rng.choice(classes))
+            results.append(result(one["image_id"], class_id, box.tolist(), round(float(rng.random()), 3)))
+    for _ in range(300):
+        box = [*rng.uniform(0, 200, 2), *rng.uniform(2, 200, 2)]
+        results.append(result(int(rng.choice(images)), int(rng.choice(classes)), box, round(float(rng.random()), 3)))
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    argv = [f"--detections={tmp_path}/results.json", f"--ground_truth={path}", f"--output={tmp_path}/scores"]
+    assert evaluate.main([*argv, "--metrics=coco", "--numbers_only"]) == 0
+    with problems.silence():
+        truth = pycocotools.coco.COCO(str(path))
+        right = pycocotools.cocoeval.COCOeval(truth, truth.loadRes(str(tmp_path / "results.json")), "bbox")
+        right.evaluate()
+        right.accumulate()
+        right.summarize()
+    wanted = {f"DetectionBoxes_{name}": x for name, x in zip(problems.COCO_NAMES, right.stats, strict=True)}
+    for number, one in enumerate(sorted(dataset["categories"], key=lambda one: one["id"])):
+        precision = right.eval["precision"][:, :, number, 0, 2]
+        mean = precision[precision > -1].mean() if (precision > -1).any() else -1
+        wanted[f"DetectionBoxes_PerformanceByCategory/mAP/{one['name']}"] = mean
+    assert len(wanted) == 12 + len(classes)
+    assert files.read_metrics(tmp_path / "scores")["metrics"] == pytest.approx(wanted, abs=1e-12)
