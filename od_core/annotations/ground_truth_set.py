@@ -90,6 +90,8 @@ def open_ground_truth(
     files = record_files(path)
     if files:
         return RecordTruth(files)
+    if storage.has_wildcard(path):
+        raise UsageError(f"{path}: this pattern matches no TFRecord file; expected {ACCEPTED}")
     try:
         annotations = detect.open_annotations(path, images=images, image_columns=columns)
     except UsageError as error:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from od_core.metrics.frame import EvaluatedFrame
+from od_core.metrics.frame_records import added_twice
 
 _FRAMES_AT_ONCE = 500
 
@@ -97,7 +98,7 @@ class FrameStore:
         """Keep frames. Raises ValueError, and keeps none, if one is there already; names it."""
         names = set(columns.names)
         if len(names) < len(columns.names):
-            raise _added_twice(min(name for name in names if columns.names.count(name) > 1))
+            raise added_twice(min(name for name in names if columns.names.count(name) > 1))
         self._add_names(names)
         self._pieces.append(columns)
 
@@ -108,7 +109,7 @@ class FrameStore:
 
     def _add_names(self, names: set[str]) -> None:
         if not self._names.isdisjoint(names):
-            raise _added_twice(min(self._names & names))
+            raise added_twice(min(self._names & names))
         self._names |= names
 
     def ranked(self) -> Iterator[tuple[npt.NDArray[np.int64], FrameColumns]]:
@@ -128,7 +129,3 @@ class FrameStore:
                 some, count = [], 0
         if some:
             yield FrameColumns.joined(some)
-
-
-def _added_twice(name: str) -> ValueError:
-    return ValueError(f"frame {name!r} was added twice: every frame counts once")

@@ -24,7 +24,7 @@ class FrameRecords(Generic[Record]):
     def add(self, name: str, record: Record) -> None:
         """Keep the record of one frame. Raises ValueError if there is one of that name."""
         if name in self._by_name:
-            raise _added_twice(name)
+            raise added_twice(name)
         self._by_name[name] = record
 
     def merge(self, other: Self) -> None:
@@ -32,7 +32,7 @@ class FrameRecords(Generic[Record]):
         fewer, more = sorted((self._by_name, other._by_name), key=len)
         twice = [name for name in fewer if name in more]
         if twice:
-            raise _added_twice(min(twice))
+            raise added_twice(min(twice))
         self._by_name.update(other._by_name)
 
     def in_order(self) -> Iterator[Record]:
@@ -61,5 +61,6 @@ class FrameRecords(Generic[Record]):
         self._by_name = dict(zip(state["names"], records, strict=True))
 
 
-def _added_twice(name: str) -> ValueError:
+def added_twice(name: str) -> ValueError:
+    """The error for a frame that is there already."""
     return ValueError(f"frame {name!r} was added twice: every frame counts once")

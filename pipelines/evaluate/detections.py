@@ -53,7 +53,11 @@ def find_detections(path: str) -> DetectionsSet:
         with opened(path) as file:
             return found._replace(provenance=json.loads((file.schema_arrow.metadata or {}).get(PROVENANCE, b"{}")))
     if not storage.is_folder(path):
-        raise UsageError(f"{path}: no such file or folder; --detections is what boxbeam infer wrote as its --output")
+        what = "this pattern matches no TFRecord file" if storage.has_wildcard(path) else "no such file or folder"
+        raise UsageError(
+            f"{path}: {what}; --detections is what boxbeam infer wrote as its --output, COCO results (.json), or"
+            " TFRecords with detections"
+        )
     dataset = Dataset(path)
     manifest = dataset.manifest()
     if manifest is None:

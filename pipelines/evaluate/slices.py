@@ -87,7 +87,7 @@ def _slice_by(word: str, columns: Sequence[str], truth_columns: Sequence[str]) -
         raise UsageError(f"--slice_by {word!r}: neither a column nor a regular expression ({error})") from error
     if not expression.groups:
         names = list(dict.fromkeys([*columns, *truth_columns]))
-        guess = did_you_mean(word, [FOLDER, *names], otherwise=f"there are {', '.join(names) or 'none'}")
+        guess = did_you_mean(word, [FOLDER, *names], otherwise=f"there are {', '.join(names) or 'none'}.")
         raise UsageError(
             f"--slice_by {word!r}: neither detections nor ground truth have such a column{guess} A regular expression"
             " for keys needs a group in round brackets, which names the slice: 'camera_([0-9]+)'"
