@@ -5,18 +5,23 @@ import itertools
 import json
 import operator
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
+from od_core import storage
 from pipelines.dataset import Dataset, fingerprint
 from pipelines.items import Identity, Outcome, rows_told
 from pipelines.job import Job
 from pipelines.manifest import DataFile, Manifest
+from pipelines.ordered import ordered_map
 from pipelines.parts import OPTIONS, PROVENANCE, RowFile
 from pipelines.spool import SortedSpool
 
 Wanted = TypeVar("Wanted")
+
+_REMOTE_LOOKS = 32
 
 
 class HeldFile:
@@ -82,11 +87,9 @@ class HeldOutcomes:
 
     def _read(self, job: Job, dataset: Dataset) -> Iterator[Held]:
         for number, file in enumerate(self.files):
-            yield from _held(number, _look_into(file)[1])
+            yield from _held(number, _look_into(file)[2])
         wanted = fingerprint(job).encode()
-        for path in dataset.part_paths():
-            part = HeldFile(path, None)
-            metadata, coverage = _look_into(part)
+        for part, metadata, coverage in _looked_into([HeldFile(path, None) for path in dataset.part_paths()]):
             if metadata.get(OPTIONS) == wanted:
                 self.files.append(part)
                 self.provenance.update(json.loads(metadata[PROVENANCE]))
@@ -121,15 +124,27 @@ def _identity(held: Held) -> Identity:
     return held[:3]
 
 
-def _look_into(file: HeldFile) -> tuple[Mapping[bytes, bytes], list[list[Any]]]:
+_Looked = tuple[HeldFile, Mapping[bytes, bytes], list[list[Any]]]
+
+
+def _looked_into(parts: list[HeldFile]) -> Iterator[_Looked]:
+    """`_look_into` for each in order; on an object store, where each look is a journey, several at a time."""
+    if not parts or not storage.is_remote(parts[0].path):
+        yield from map(_look_into, parts)
+        return
+    with ThreadPoolExecutor(_REMOTE_LOOKS) as threads:
+        yield from ordered_map(_look_into, parts, threads, ahead=2 * _REMOTE_LOOKS)
+
+
+def _look_into(file: HeldFile) -> _Looked:
     """Metadata and coverage of a file; nothing where it is gone, damaged or foreign."""
     try:
         with RowFile(file.path) as rows:
             file.bytes_per_row = rows.bytes / max(1, rows.num_rows)
             file.outcomes = len(rows.coverage)
-            return rows.metadata, rows.coverage
+            return file, rows.metadata, rows.coverage
     except (pa.ArrowInvalid, FileNotFoundError, ValueError, TypeError):
-        return {}, []
+        return file, {}, []
 
 
 def _held(file: int, coverage: list[list[Any]]) -> Iterator[Held]:

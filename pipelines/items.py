@@ -211,6 +211,7 @@ class ItemReport:
     worker: str
     reused: bool = False
     failures: tuple[tuple[str, str], ...] = ()
+    pieces: int = 0
 
 
 def report_on(
@@ -225,7 +226,7 @@ def report_on(
         add_counts(counts, outcome.counts)
         if outcome.status == "failed" and len(failures) < _FAILURES_REPORTED:
             failures.append((str(outcome.piece), outcome.error or ""))
-    return ItemReport(name, item.weight, statuses, counts, seconds, worker, reused, tuple(failures))
+    return ItemReport(name, item.weight, statuses, counts, seconds, worker, reused, tuple(failures), len(item.pieces))
 
 
 def add_counts(total: dict[str, int], more: Mapping[str, int]) -> None:

@@ -9,6 +9,7 @@ import os
 import posixpath
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from od_core import storage
@@ -16,7 +17,10 @@ from od_core.closest_name import did_you_mean_path
 from od_core.errors import UsageError
 from od_core.storage import FileInfo
 from pipelines.items import Source
+from pipelines.ordered import ordered_map
 from pipelines.spool import SortedSpool
+
+_REMOTE_LOOKS = 32
 
 
 class Wanted(NamedTuple):
@@ -133,10 +137,22 @@ def _find(given: str, wanted: Wanted) -> Iterator[_Hit]:
 def _listed(list_file: str) -> Iterator[_Hit]:
     """The files a list names, one a line; relative ones start at the list's folder; `#` begins a comment line."""
     folder = posixpath.dirname(list_file)
-    for name in _lines(list_file):
+    names = _lines(list_file)
+    first = next(names, None)
+    if first is None:
+        return
+
+    def look(name: str) -> _Hit:
         path = name if storage.is_remote(name) else posixpath.normpath(posixpath.join(folder, storage.local_path(name)))
         # A missing file is still an input: it ends as failed, by name, instead of vanishing from the count.
-        yield _Hit(folder, storage.stat(path) or FileInfo(path, 0, 0))
+        return _Hit(folder, storage.stat(path) or FileInfo(path, 0, 0))
+
+    names = itertools.chain((first,), names)
+    if storage.is_remote(first) or storage.is_remote(folder):
+        with ThreadPoolExecutor(_REMOTE_LOOKS) as threads:  # each look is a journey
+            yield from ordered_map(look, names, threads, ahead=2 * _REMOTE_LOOKS)
+    else:
+        yield from map(look, names)
 
 
 def _lines(list_file: str) -> Iterator[str]:

@@ -12,9 +12,9 @@ _T90 = (math.inf, 6.31, 2.92, 2.35, 2.13, 2.02, 1.94, 1.89, 1.86, 1.83, 1.81)
 _T90_MANY = 1.75
 # What finalizing costs the launcher, as `python -m benchmarks.planning` measures it.
 _FINALIZE_SECONDS_PER_PIECE = 1e-4
-# What a row and a detection take in Parquet, as measured on detections of photos and videos.
-_BYTES_PER_ROW = 12
-_BYTES_PER_DETECTION = 14
+# What a row and a detection take in Parquet, measured: 2,295 frames with 218,050 detections, 5.9 MB.
+_BYTES_PER_ROW = 4
+_BYTES_PER_DETECTION = 27
 _UNITS = {"image": "images", "video": "frames", "record": "records"}
 
 

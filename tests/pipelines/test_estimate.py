@@ -30,7 +30,7 @@ def test_time_work_and_output_are_the_means_times_what_there_is() -> None:
     assert made.longest_item == pytest.approx(200 * 0.2)
     assert made.seconds(made.core_seconds) == pytest.approx(5 + 40 + 120e-4), "no run is shorter than its longest item"
     assert made.worker_hours == pytest.approx(10 * 45 / 3600)
-    assert (made.rows, made.output_bytes) == (pytest.approx(200), pytest.approx(200 * 12 + 300 * 14))
+    assert (made.rows, made.output_bytes) == (pytest.approx(200), pytest.approx(200 * 4 + 300 * 27))
 
 
 def test_more_workers_than_the_longest_item_can_use_are_told() -> None:

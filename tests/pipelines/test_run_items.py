@@ -56,6 +56,9 @@ def test_items_are_planned_on_a_worker_and_reported_once_each(
         "inputs_done": 9,
         "inputs_empty": 3,
         "inputs_failed": 0,
+        "pieces": 12,
+        "input_bytes": sum(max(1, path.stat().st_size) for path in some(texts).iterdir()),
+        "lines": 18,
     }
     assert entries(diary).count("open") == entries(diary).count("close") == 1
     finalize(work.job, work.ask)
