@@ -6,8 +6,10 @@ import unicodedata
 
 import pytest
 
+from od_core import storage
 from od_core.errors import UsageError
 from pipelines.sources import Found, Wanted, check, match
+from tests.od_core.shelf import Shelf
 
 TEXT = Wanted(lambda path: "text" if path.endswith(".t") else None, "text files")
 
@@ -54,6 +56,18 @@ def test_a_list_file_gives_keys_relative_to_its_folder(tmp_path: pathlib.Path) -
     outside = make(tmp_path.parent / f"{tmp_path.name}-outside", "c.t")
     (tmp_path / "list.txt").write_text(f"in/a.t\n# comment\n\nb.t\n{outside}/c.t\n")
     assert keys(find(tmp_path / "list.txt")) == ["b.t", "in/a.t", f"{outside}/c.t".lstrip("/")]
+
+
+def test_a_long_list_on_an_object_store_is_looked_up_several_at_a_time_and_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = [f"in/{number:03}.t" for number in range(200)]
+    shelf = Shelf("mem://b/list.txt", *(f"mem://b/{name}" for name in names))
+    shelf.files["mem://b/list.txt"] = "".join(f"mem://b/{name}\n" for name in (*reversed(names), "in/gone.t")).encode()
+    monkeypatch.setattr(storage, "_remote", shelf)
+    found = find("mem://b/list.txt")
+    assert keys(found) == [*names, "in/gone.t"]
+    assert [source.size for source in found.sources][-2:] == [len("mem://b/in/199.t"), 0]
 
 
 def test_keys_are_nfc_and_printable_whatever_the_disk_holds(tmp_path: pathlib.Path) -> None:
