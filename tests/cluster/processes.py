@@ -103,7 +103,7 @@ def run_to_end(
 
 
 def wait_until(
-    ready: Callable[[], bool], process: subprocess.Popen[bytes], *, what: str, log: pathlib.Path, timeout: float = 120
+    ready: Callable[[], bool], process: subprocess.Popen[bytes], *, what: str, log: pathlib.Path, timeout: float = 200
 ) -> None:
     """Wait until `ready()` says so.
 

@@ -1,12 +1,14 @@
 """boxbeam on a real Flink cluster: what one machine makes, made by the cluster's workers."""
 
 import pathlib
+from collections.abc import Set
 
 import pytest
 
-from .chain import FRAMES, IMAGES, ODD_NAMES, Scene, contents, run_chain
-from .commands import commits
+from .chain import FRAMES, IMAGES, LONG_FRAMES, ODD_NAMES, Scene, contents, run_chain, write_long_video
+from .commands import boxbeam, commits
 from .flink import TASK_MANAGERS, FlinkCluster
+from .s3 import S3Server
 
 pytestmark = pytest.mark.cluster
 
@@ -59,3 +61,31 @@ def test_items_are_done_by_the_task_managers_and_never_by_the_launcher(
     by_launcher = set().union(*commits(there.parent / "logs" / "witness").values())
     assert not any(path.startswith(parts) for path in by_launcher)
     assert str(there / JOBS[job] / "manifest.json") in by_launcher
+
+
+def test_every_task_manager_works_on_a_long_video(
+    flink: FlinkCluster, s3: S3Server, scene: Scene, tmp_path: pathlib.Path
+) -> None:
+    """One video, in a bucket, of which each Python worker makes a copy; who does which range does not change."""
+    for name in ("here", "input"):
+        (tmp_path / name).mkdir()
+    write_long_video(tmp_path / "input" / "long.mkv", scene)
+    bucket = s3.new_bucket()
+    s3.upload(tmp_path / "input", bucket, "input/")
+    model = ("--model", scene.model[0], "--label_map", scene.model[1])
+    here, there = tmp_path / "here" / "out", tmp_path / "there"
+    local = ("--input", tmp_path / "input", "--output", here)
+    boxbeam("infer", *model, *local, log=tmp_path / "here.log", witness=tmp_path / "here" / "witness")
+    remote = ("--input", f"s3://{bucket}/input", "--output", there, *flink.options, *s3.options)
+    boxbeam("infer", *model, *remote, log=tmp_path / "there.log", witness=tmp_path / "launcher")
+
+    found = contents(there)
+    assert found == contents(here)
+    assert [row["frame_index"] for row in found["rows"]] == list(range(LONG_FRAMES))
+    parts = {worker: _parts(made, there) for worker, made in commits(flink.witness).items()}
+    assert sum(map(len, parts.values())) == 4  # of ranges, each once; the video was not done as a whole
+    assert {worker for worker, made in parts.items() if made} == {process.pid for process in flink.task_managers}
+
+
+def _parts(paths: Set[str], output: pathlib.Path) -> list[str]:
+    return [path for path in paths if path.startswith(f"{output}/_work/parts/")]

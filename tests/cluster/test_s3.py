@@ -1,15 +1,18 @@
 """boxbeam from and to an S3 bucket, on a real S3 server: every path a command takes may lie there."""
 
+import os
 import pathlib
 import random
+import signal
 
 import pytest
 
 from od_core.storage import FileInfo
 from pipelines.s3_files import S3Files
 
-from .chain import FRAMES, IMAGES, ODD_NAMES, OUTPUTS, Scene, contents, run_chain
-from .commands import boxbeam
+from .chain import FRAMES, IMAGES, ODD_NAMES, OUTPUTS, Scene, contents, job_arguments, run_chain
+from .commands import boxbeam, command, environment
+from .processes import run_to_end, running, wait_until
 from .s3 import S3Server
 
 pytestmark = pytest.mark.cluster
@@ -68,6 +71,23 @@ def test_a_finished_output_in_a_bucket_is_left_alone(s3: S3Server, bucket: Bucke
     said = boxbeam("infer", *arguments, *output, log=bucket.logs / "again.log", witness=bucket.logs / "witness")
     assert "nothing to do" in said
     assert s3.objects(bucket.name, "out/found/") == before
+
+
+def test_a_killed_run_into_a_bucket_is_continued(
+    s3: S3Server, bucket: Bucket, here: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    arguments = (*job_arguments(bucket.scene, bucket.place, "convert"), *s3.options)
+    output, log = f"killed-{bucket.name}", tmp_path / "convert.log"
+    convert = command("convert", *arguments, "--output", f"s3://{bucket.name}/{output}")
+    with running(convert, log=log, folder=tmp_path, env=environment(tmp_path / "witness")) as process:
+        shards = f"{output}/_work/shards/"
+        wait_until(lambda: bool(s3.objects(bucket.name, shards)), process, what="convert, to make a shard", log=log)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert f"{output}/manifest.json" not in s3.objects(bucket.name, output)
+    run_to_end(convert, log=log, folder=tmp_path, env=environment(tmp_path / "witness"), timeout=200)
+    s3.download(bucket.name, f"{output}/", tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(here / "records")
+    assert not (tmp_path / "out" / "_work").exists()
 
 
 @pytest.mark.parametrize(
