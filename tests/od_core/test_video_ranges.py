@@ -292,10 +292,20 @@ class TestReading:
         # holds back.
         assert len(seen) < 2 * (len(found) + 12 + 30)
 
-    def test_keyframes_alone_leave_the_rest_undecoded(
-        self, made: Callable[[str], Video], monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(
+        ("sampling", "frames", "packets"),
+        [
+            (Sampling(keyframes=True), 20, 12 + 2 + 20 * 2),  # the first group proves it, then each one by itself
+            # The first group again, then two groups before, once more from one further back, and up to the end.
+            (Sampling(start=Fraction("9.2")), 10, 12 + 3 * 12 + 4 * 12 + 3 * 12),
+            (Sampling(start=Fraction("4.8"), end=Fraction("5")), 5, 12 + 3 * 12 + 4 * 12 + 3 * 12),
+            (Sampling(end=Fraction("0.4")), 10, 10 + 12),
+        ],
+    )
+    def test_what_is_not_needed_is_not_decoded(
+        self, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, sampling: Sampling, frames: int, packets: int
     ) -> None:
-        video = made("open_gop.mkv")
+        video = opened(write_h264(tmp_path / "v.mkv", noisy(240), GROUPS))
         decoded = 0
         real = video_ranges.decoded_packets
 
@@ -306,9 +316,10 @@ class TestReading:
                 yield packet
 
         monkeypatch.setattr(video_ranges, "decoded_packets", counted)
-        found = read_ranges(video, [], Sampling(keyframes=True))
-        assert len(found.elements) == 5
-        assert decoded < 12 + 20 + 2 * 6
+        found = read_ranges(video, [], sampling)
+        assert found.doubt is None
+        assert len(found.elements) == frames
+        assert decoded <= packets + 4 * 6  # what a decoder holds back, and the seams
 
     def test_frames_above_the_limit(self, made: Callable[[str], Video]) -> None:
         video = made("sizes.ts")

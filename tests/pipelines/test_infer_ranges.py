@@ -157,6 +157,25 @@ def test_rows_in_ranges_are_those_of_the_video_decoded_whole(
     assert len(reads) == 6
 
 
+@pytest.mark.shared
+def test_real_videos_give_the_same_rows_whole_and_in_ranges(
+    run: Run, tmp_path: pathlib.Path, shared: pathlib.Path, reads: list[Read], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = MeanDetector.detect
+    monkeypatch.setattr(MeanDetector, "detect", lambda self, images, **more: real(self, images[:, ::8, ::8], **more))
+    (tmp_path / "in").symlink_to(shared / "data/videos")
+    assert run("whole") == 3  # some are there to fail
+    assert {start for _, start in reads} == {-1}
+    reads.clear()
+    on_grid = infer_job.on_grid
+    monkeypatch.setattr(infer_job, "on_grid", lambda source, _: on_grid(source, -(-source.size // 3)))
+    monkeypatch.setattr(infer_job, "_VIDEO_BYTES_PER_RANGE", 1)
+    assert run("ranges") == 3
+    assert len({name for name, start in reads if start > 0}) >= 22
+    assert rows_of(tmp_path / "ranges") == rows_of(tmp_path / "whole")
+    assert counts_of(tmp_path / "ranges") == counts_of(tmp_path / "whole")
+
+
 def test_stopped_in_the_middle_of_a_video_only_unfinished_ranges_are_done_again(
     run: Run,
     tmp_path: pathlib.Path,
