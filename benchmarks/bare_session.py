@@ -4,8 +4,9 @@
 
 Two styles: `one_run` gives all cores to one run at a time (intra_op = cores); `thread_per_core` runs one thread per
 core on one Session (intra_op = 1, inter_op = cores). Batches are slices of one array: no copy, no decoding, no
-Detections, no file. What it prints: frames per second and CPU milliseconds per frame for each batch size, and the
-seconds the first run took, which no rate includes.
+Detections, no file. What it prints: frames per second and CPU milliseconds per frame for each batch size, the seconds
+the first run took, which no rate includes, and the scores of the first frame. `--setting` turns something on that
+TensorFlow offers to make graphs faster: bfloat16 (by oneDNN's automatic mixed precision) or xla (automatic clustering).
 """
 
 import argparse
@@ -26,6 +27,7 @@ from benchmarks.results import Sample
 from od_core.model import INPUT_KINDS, OUTPUTS, find_model
 
 STYLES = ("one_run", "thread_per_core")
+SETTINGS = ("none", "bfloat16", "xla")
 _WARM_UP_RUNS = 3
 
 Frames = npt.NDArray[Any]
@@ -34,16 +36,16 @@ Frames = npt.NDArray[Any]
 def main() -> int:
     """Measure one style at every batch size; see the module's docstring."""
     args = _arguments()
-    session, run, batch_limit, dtype = _open(args.model, args.style, args.cores)
+    session, run, batch_limit, dtype = _open(args.model, args.style, args.cores, args.setting)
     frames = np.load(args.frames).astype(dtype, copy=False)
     threads = args.cores if args.style == "thread_per_core" else 1
     started = time.monotonic()
-    run(frames[:1])
+    scores = run(frames[:1])[OUTPUTS.index("detection_scores")][0].tolist()
     first_run = time.monotonic() - started
     sizes = [size for size in args.batch_sizes if batch_limit is None or size == batch_limit] or [batch_limit]
     batches = {size: _rate(run, frames, size, threads, args.seconds)._asdict() for size in sizes}
     session.close()
-    answer({"batches": batches, "first_run_seconds": first_run})
+    answer({"batches": batches, "first_run_seconds": first_run, "scores": scores})
     return 0
 
 
@@ -53,12 +55,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--frames", required=True, help=".npy: uint8 (N, H, W, 3)")
     parser.add_argument("--style", choices=STYLES, required=True)
     parser.add_argument("--cores", type=whole, required=True)
+    parser.add_argument("--setting", choices=SETTINGS, default="none")
     parser.add_argument("--seconds", type=positive, required=True, help="for each batch size")
     parser.add_argument("--batch_sizes", type=whole, nargs="+", default=[1, 4, 8])
     return parser.parse_args()
 
 
-def _open(model: str, style: str, cores: int) -> tuple[Any, Callable[[Frames], object], int | None, str]:
+def _open(model: str, style: str, cores: int, setting: str) -> tuple[Any, Callable[[Frames], Any], int | None, str]:
     """The Session, what runs it on frames (B, H, W, 3), the batch size it is fixed to, and the dtype it takes."""
     tf = import_tensorflow()
     one_run = style == "one_run"
@@ -67,6 +70,10 @@ def _open(model: str, style: str, cores: int) -> tuple[Any, Callable[[Frames], o
         inter_op_parallelism_threads=1 if one_run else cores,
         use_per_session_threads=True,
     )
+    if setting == "bfloat16":
+        config.graph_options.rewrite_options.auto_mixed_precision_onednn_bfloat16 = 1  # ON
+    elif setting == "xla":
+        config.graph_options.optimizer_options.global_jit_level = tf.compat.v1.OptimizerOptions.ON_1
     graph = tf.Graph()
     session = tf.compat.v1.Session(graph=graph, config=config)
     with graph.as_default():

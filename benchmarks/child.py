@@ -2,27 +2,38 @@
 
 import argparse
 import json
+import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 """Where the three packages lie, and this one."""
 
 
+_LIMIT_SECONDS = 600.0
+
+
 class BenchmarkError(Exception):
     """Something to measure is not there or did not run; the message is for a person."""
 
 
-def measure(module: str, *arguments: object) -> dict[str, Any]:
+def measure(module: str, *arguments: object, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Run `python -m benchmarks.MODULE ARGUMENTS...` and return the object it printed.
 
     Raises:
-        BenchmarkError: it failed; shows the end of what it wrote.
+        BenchmarkError: it failed, or did not end in ten minutes; shows the end of what it wrote.
     """
     command = [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    variables = {**os.environ, **(environment or {})}
+    try:
+        ended = subprocess.run(
+            command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=_LIMIT_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BenchmarkError(f"{' '.join(command)}: not done after {_LIMIT_SECONDS:.0f} s") from error
     if ended.returncode:
         raise BenchmarkError(f"{' '.join(command)}: exit {ended.returncode}\n{ended.stderr[-2000:]}")
     answer: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
@@ -54,8 +65,6 @@ def whole(text: str) -> int:
 
 def import_tensorflow() -> Any:
     """TensorFlow, without its chatter; for the children only: the process that samples memory must not map it."""
-    import os
-
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
