@@ -157,8 +157,9 @@ class VideoWriter:
         return stream
 
     def _encodable(self, image: ImageArray) -> av.VideoFrame:
+        # Not from_ndarray, which copies: at 720p that takes longer than the conversion.
         return self._to_yuv.reformat(
-            av.VideoFrame.from_ndarray(image, format="rgb24"),
+            av.VideoFrame.from_numpy_buffer(image, format="rgb24"),
             format="yuv420p",
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
