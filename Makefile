@@ -52,8 +52,9 @@ format: $(VENV)/ready  ## let ruff rewrite
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-pictures: $(VENV)/ready  ## make the pictures of README.md anew
-	@$(BIN)/python docs/make_pictures.py
+pictures: $(VENV)/ready  ## make the pictures of README.md and the notebook in examples/ anew (needs Chromium)
+	@PYTHONPATH=. $(BIN)/python docs/make_pictures.py
+	@PYTHONPATH=. $(BIN)/python docs/make_notebook.py
 
 bench: $(VENV)/ready  ## speed and memory of infer beside bare Session loops
 	@$(BIN)/python -m benchmarks.infer

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from beam_jobs import convert, evaluate, infer
+from docs.make_notebook import cells_of
 from od_core.harbour.sample import LABEL_MAP, MODEL, write_images
 from od_core.images import read_header
 
@@ -30,7 +31,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def run(example: str, *arguments: object) -> list[str]:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, f"examples/{example}.py", *map(str, arguments)]
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -74,3 +75,25 @@ def test_read_records(place: pathlib.Path) -> None:
     assert len(objects) == annotation.count("<object>") > 0
     count = sum(path.read_text().count("<object>") for path in (place / "scene/Annotations").glob("*.xml"))
     assert last == f"{2 * count} boxes in two epochs of 6 images"
+
+
+def test_the_whole_chain(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    printed = run("chain")
+    assert any("mAP@.50IOU" in line for line in printed)
+    (folder,) = tmp_path.glob("boxbeam-*")
+    assert (folder / "pages/index.html").exists()
+    assert (folder / "pictures/JPEGImages/harbour_002.jpg").exists()
+
+
+def test_the_notebook_is_the_chain() -> None:
+    """Made anew by make pictures whenever examples/chain.py changes."""
+    notebook = json.loads((REPOSITORY / "examples/chain.ipynb").read_text())
+    cells = cells_of((REPOSITORY / "examples/chain.py").read_text())
+    assert [("".join(cell["source"]), cell["cell_type"] == "code") for cell in notebook["cells"]] == [
+        (cell.source, cell.is_code) for cell in cells
+    ]
+    kinds = [
+        kind for cell in notebook["cells"] for output in cell.get("outputs", ()) for kind in output.get("data", ())
+    ]
+    assert kinds == ["image/jpeg"] * 2
