@@ -20,7 +20,7 @@ from od_core.annotations.yolo import open_yolo
 from od_core.boxes import to_normalised
 from od_core.detected_frames import read_frames
 from od_core.schemas import FrameRow
-from pipelines.evaluate.coco_results import open_detections
+from pipelines.evaluate.detection_forms import open_detections
 from pipelines.export import ExportAsk, export
 from tests.pipelines.evaluation_files import found_row, truth_row, write_detections, write_truth
 
@@ -112,30 +112,34 @@ def test_nothing_is_lost_that_the_format_can_hold(
             assert np.float32(read.scores).tolist() == found.scores.tolist()
 
 
+@pytest.mark.parametrize("format", ["coco", "tf_example"])
 @hypothesis.given(ROWS)
 @hypothesis.settings(max_examples=15, deadline=None)
-def test_coco_results_are_the_detections_they_were(
-    tmp_path_factory: pytest.TempPathFactory, rows: Sequence[FrameRow]
+def test_evaluate_reads_the_detections_that_were(
+    tmp_path_factory: pytest.TempPathFactory, format: str, rows: Sequence[FrameRow]
 ) -> None:
-    """Read back beside the ground truth whose ids they have; its classes are numbered in another way."""
+    """COCO results beside the ground truth whose ids they have, with classes numbered in another way; and TFRecords."""
     folder = tmp_path_factory.mktemp("results")
     found = write_detections(folder / "found", rows, LABELS)
+    factor = 10 if format == "coco" else 1
     images = [
         {"id": 100 + number, "file_name": row.key, "width": row.width, "height": row.height}
         for number, row in enumerate(rows)
     ]
-    categories = [{"id": 10 * class_id, "name": name} for class_id, name in LABELS.items()]
+    categories = [{"id": factor * class_id, "name": name} for class_id, name in LABELS.items()]
     truth = {"images": images, "annotations": [], "categories": categories}
     (folder / "truth.json").write_text(json.dumps(truth))
-    export(ExportAsk(str(found), str(folder / "r.json"), "coco", ground_truth=str(folder / "truth.json")))
-    back = open_detections(str(folder / "r.json"), open_ground_truth(str(folder / "truth.json")), str(folder))
+    output = str(folder / ("r.json" if format == "coco" else "r.tfrecord"))
+    export(ExportAsk(str(found), output, format, ground_truth=str(folder / "truth.json")))
+    (folder / "copy").mkdir()
+    back = open_detections(output, open_ground_truth(str(folder / "truth.json")), str(folder / "copy"))
     frames = {frame.key: frame.detections for path in back.files for frame in read_frames(path)}
     assert set(frames) == {row.key for row in rows}
     for row in rows:
         read, was = frames[row.key], row.detections
         assert read is not None
         assert was is not None
-        assert (read.classes // 10).tolist() == was.classes.tolist()
+        assert read.classes.tolist() == (factor * was.classes).tolist()
         assert read.scores.tolist() == was.scores.tolist()
         np.testing.assert_array_equal(read.boxes, was.boxes)
 
