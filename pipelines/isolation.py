@@ -152,7 +152,12 @@ class ItemPool:
     def _hand_out(self) -> None:
         idle = [child for child in self._children if child.ready and child.attempt is None]
         while self._inbox and idle:
-            idle.pop().give(self._inbox.popleft())
+            child = idle.pop()
+            if child.opening_seconds is not None:
+                # Only now: the work begins with the first item, which may be planned long after a worker is open.
+                self._observer.opened(child.opening_seconds)
+                child.opening_seconds = None
+            child.give(self._inbox.popleft())
         opening = sum(not child.ready for child in self._children)
         wanted = max(
             self._want_children, min(self._options.processes, len(self._children) + len(self._inbox) - opening)
@@ -188,7 +193,7 @@ class ItemPool:
             case messages.Ready(seconds):
                 child.ready = True
                 self._failed_starts = 0
-                self._observer.opened(seconds)
+                child.opening_seconds = seconds
             case messages.Advanced(counts, weight):
                 add_counts(child.counts, counts)
                 child.weight += weight
@@ -274,6 +279,7 @@ class _Child:
                 pass_fds=[descriptor, self._board.descriptor],
             )
         self.ready = False
+        self.opening_seconds: float | None = None  # until it has its first item
         self.attempt: Attempt | None = None
         self.counts: dict[str, int] = {}
         self.weight = 0

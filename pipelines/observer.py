@@ -14,7 +14,7 @@ class Observer(Protocol):
         """The run knows what it has to do."""
 
     def opened(self, seconds: float) -> None:
-        """A worker is open; it took so long."""
+        """A worker is open, which took so long, and has its first item."""
 
     def advanced(self, counts: Mapping[str, int], weight: int) -> None:
         """More was done, in an item that may yet fail."""
