@@ -7,7 +7,7 @@ PROCESSES ?= auto
 CLUSTER_TESTS = timeout --signal=INT --kill-after=60 1200 $(BIN)/python -m pytest -m cluster
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format fetch-cluster test-cluster test-flink test-readers pictures bench clean
+.PHONY: help setup demo test check format fetch-cluster test-cluster test-flink fetch-readers test-readers pictures bench clean
 
 help:  ## list these chores
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -40,7 +40,10 @@ test-cluster: $(VENV)/ready  ## run boxbeam on a real Flink, a real S3 server, S
 test-flink: $(VENV)/ready  ## of test-cluster what runs on Flink: the whole chain, a long video, faults (needs Java, Maven, Go)
 	@$(CLUSTER_TESTS) tests/cluster/test_flink.py tests/cluster/test_flink_faults.py
 
-test-readers: $(VENV)/ready  ## let other tools read our records and exports: supervision, datumaro, TensorFlow ... (1 GB once)
+fetch-readers: $(VENV)/ready  ## fetch what test-readers runs, ahead of it (1 GB, once)
+	@$(BIN)/python -m tests.readers.environment
+
+test-readers: fetch-readers  ## let other tools read our records and exports: supervision, datumaro, TensorFlow ...
 	@timeout --kill-after=10 170 $(BIN)/python -m pytest tests/readers
 
 check: $(VENV)/ready  ## ruff and mypy

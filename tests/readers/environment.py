@@ -1,4 +1,9 @@
-"""Where the readers of other projects are kept, and how they are run: never in this process, always with an end."""
+"""Where the readers of other projects are kept, and how they are run: never in this process, always with an end.
+
+    python -m tests.readers.environment
+
+fetches them ahead of the tests.
+"""
 
 import functools
 import hashlib
@@ -15,7 +20,7 @@ HERE = pathlib.Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 CACHE = REPOSITORY / ".cache" / "readers"
 
-_FETCH_SECONDS = 100
+_FETCH_SECONDS = 600
 _RUN_SECONDS = 60
 _ENVIRONMENT = HERE / "requirements.txt"
 _PACKAGES = HERE / "packages.txt"
@@ -80,3 +85,7 @@ def _digest() -> str:
 def _fetch(command: Sequence[str]) -> None:
     fetched = subprocess.run(command, capture_output=True, text=True, timeout=_FETCH_SECONDS)
     assert fetched.returncode == 0, fetched.stderr
+
+
+if __name__ == "__main__":
+    fetch()
