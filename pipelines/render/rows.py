@@ -37,6 +37,8 @@ INDEX_GROUP_ROWS = 1 << 13
 _OPEN_FILES = 4
 _ROWS_PER_BLOCK = 256
 _COLUMNS = ("key", "frame_index", "record_index", "width", "height", "error")
+NEEDED_COLUMNS = (*_COLUMNS, "source", "detections")
+"""Columns of a detections dataset without which nothing can be rendered."""
 
 
 class RowSpan(NamedTuple):

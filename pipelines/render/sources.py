@@ -25,7 +25,7 @@ from pipelines.items import Ask, Outcome, Source
 from pipelines.parts import OPTIONS, read_footer
 from pipelines.render.classes import refuse_unknown
 from pipelines.render.names import file_of
-from pipelines.render.rows import RowSpan, write_spans
+from pipelines.render.rows import NEEDED_COLUMNS, RowSpan, write_spans
 from pipelines.render.sample import Sample
 from pipelines.render.targets import (
     refuse_equal_names,
@@ -219,10 +219,28 @@ def _identity(options: bytes, outcome: Outcome) -> str:
     return hashlib.blake2b(content, digest_size=12).hexdigest()
 
 
-def _read_places(path: str, spans: Iterable[tuple[_Input, RowSpan]], *, with_keys: bool) -> None:
+def _refuse_foreign_file(path: str, parquet: pq.ParquetFile, rows: int) -> None:
+    """Refuse a data file without the columns that are needed, or with other rows than its footer says.
+
+    Raises:
+        UsageError: names the file, and what differs.
+    """
+    missing = [name for name in NEEDED_COLUMNS if name not in parquet.schema_arrow.names]
+    found = f"it lacks the columns {', '.join(missing)}" if missing else ""
+    if not missing and parquet.metadata.num_rows != rows:
+        found = f"its footer tells of {rows:,} rows, and it has {parquet.metadata.num_rows:,}"
+    if found:
+        raise UsageError(
+            f"{path}: not as boxbeam infer wrote it: {found}. It is of an older version, or was written anew by another"
+            " program; repeat the boxbeam infer with --overwrite"
+        )
+
+
+def _read_places(path: str, spans: Sequence[tuple[_Input, RowSpan]], *, with_keys: bool) -> None:
     """Note where inputs lay, from the first of their rows, and the keys of records, from all of them."""
     columns = ["source", "key"] if with_keys else ["source"]
     with storage.open_input(path) as file, pq.ParquetFile(file) as parquet:
+        _refuse_foreign_file(path, parquet, sum(span.rows for _, span in spans))
         batches = _numbered(parquet.iter_batches(_ROWS_AT_ONCE, columns=columns))
         low, batch = next(batches, (0, None))
         for one, span in spans:

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 from collections.abc import Callable
 
+import pyarrow.parquet as pq
 import pytest
 
 from beam_jobs import render
@@ -200,6 +201,21 @@ def test_damaged_detections_are_refused_by_the_file(refusal: Callable[..., str],
     file.write_bytes(file.read_bytes()[:100])
     said = refusal()
     assert said == f"{file}: a file of the detections is gone or damaged; repeat the boxbeam infer that made it"
+
+
+@pytest.mark.parametrize(
+    ("dropped", "found"),
+    [([], "its footer tells of 0 rows, and it has 11"), (["error", "width"], "it lacks the columns width, error")],
+)
+def test_detections_that_another_program_wrote_anew_are_refused_by_the_file(
+    refusal: Callable[..., str], place: pathlib.Path, dropped: list[str], found: str
+) -> None:
+    (file,) = (place / "found").glob("*.parquet")
+    pq.write_table(pq.read_table(file).drop_columns(dropped), file)  # what the footer says of inputs is lost
+    manifest = json.loads((place / "found/manifest.json").read_text())
+    manifest["files"][0]["bytes"] = file.stat().st_size
+    (place / "found/manifest.json").write_text(json.dumps(manifest))
+    assert refusal().startswith(f"{file}: not as boxbeam infer wrote it: {found}. It is of an older version, or was")
 
 
 # Where to
