@@ -31,7 +31,7 @@ class VideoCodec:
         encoder: ffmpeg's name of what makes it.
         worst_crf: constant quality goes from 1 (best) to this.
         crf: the one that is taken where nobody says another.
-        max_width, max_height: the most pixels that the encoder takes.
+        min_side, max_width, max_height: the least and the most pixels that the encoder takes.
         options: of the encoder.
     """
 
@@ -39,6 +39,7 @@ class VideoCodec:
     encoder: str
     worst_crf: int
     crf: int
+    min_side: int
     max_width: int
     max_height: int
     options: Mapping[str, str]
@@ -58,6 +59,7 @@ CODECS = {
         encoder="libx264",
         worst_crf=51,
         crf=20,
+        min_side=2,
         max_width=16384,
         max_height=16384,
         options={
@@ -74,6 +76,7 @@ CODECS = {
         encoder="libvpx-vp9",
         worst_crf=63,
         crf=31,
+        min_side=2,
         max_width=16384,
         max_height=16384,
         # A bit rate of 0 makes the quality constant. Looking ahead would put hidden frames into packets.
@@ -84,6 +87,7 @@ CODECS = {
         encoder="libsvtav1",
         worst_crf=63,
         crf=35,
+        min_side=4,
         max_width=16384,
         max_height=8704,
         # One thread and frames in order: the same bytes again, few frames in memory.

@@ -131,15 +131,16 @@ class VideoWriter:
 
     def _open(self, height: int, width: int, origin_us: int | None) -> VideoStream:
         codec = self._codec
+        frame = f"{self._file.path}: the video's first frame has {width}x{height} pixels, and {codec.title} takes at"
         if height > codec.max_height or width > codec.max_width:
-            raise VideoError(
-                f"{self._file.path}: the video's first frame has {width}x{height} pixels, and {codec.title} takes at"
-                f" most {codec.max_width} x {codec.max_height}. Scale the frames down."
-            )
+            raise VideoError(f"{frame} most {codec.max_width} x {codec.max_height}. Scale the frames down.")
+        if min(height + height % 2, width + width % 2) < codec.min_side:
+            raise VideoError(f"{frame} least {codec.min_side} x {codec.min_side}. Choose another codec.")
         self._stream = self._file.begin(lambda container: self._add_encoder(container, height, width), origin_us)
         return self._stream
 
     def _add_encoder(self, container: OutputContainer, height: int, width: int) -> VideoStream:
+        os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 writes a page about itself to stderr, but errors alone at 1
         options = self._codec.encoder_options(self._crf, self._preset, height * width)
         stream = container.add_stream(self._codec.encoder, rate=self._file.rate, options=options)
         assert isinstance(stream, VideoStream)

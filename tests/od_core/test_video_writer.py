@@ -207,6 +207,28 @@ class TestFile:
         assert {name: stream[name] for name in expected} == expected
         assert [round(float(frame["pts_time"]) * 1e6) for frame in told["frames"]] == times
 
+    @needs_ffprobe
+    @pytest.mark.parametrize("size", [(64, 96), (47, 33)])
+    @pytest.mark.parametrize(("codec", "tag"), [("vp9", "vp09"), ("av1", "av01")])
+    def test_other_codecs_hold_the_same_frames_at_the_same_times(
+        self, tmp_path: pathlib.Path, codec: str, tag: str, size: tuple[int, int]
+    ) -> None:
+        times = [0, 40_000, 81_001, 120_000, 500_000, *range(600_000, 3_000_000, 40_000)]
+        images = [np.full((*size, 3), 60 + 2 * number, np.uint8) for number in range(len(times))]
+        frames = written(tmp_path / "v.mp4", images, times, codec=codec)
+        assert [frame.timestamp_us for frame in frames] == times
+        assert max(abs(f.image.mean() - image.mean()) for f, image in zip(frames, images, strict=True)) < 3
+        written(tmp_path / "again.mp4", images, times, codec=codec)
+        assert (tmp_path / "v.mp4").read_bytes() == (tmp_path / "again.mp4").read_bytes()
+        assert boxes_of(tmp_path / "v.mp4").index("moov") < boxes_of(tmp_path / "v.mp4").index("mdat")
+        command = ["ffprobe", "-v", "error", "-of", "json", "-count_packets", "-show_streams", "v.mp4"]
+        told = json.loads(subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=60).stdout)
+        (stream,) = told["streams"]
+        expected = {"codec_name": codec, "codec_tag_string": tag, "pix_fmt": "yuv420p", "color_space": "bt709"}
+        assert {name: stream[name] for name in expected} == expected
+        assert (stream["width"], stream["height"]) == (size[1] + size[1] % 2, size[0] + size[0] % 2)
+        assert stream["nb_read_packets"] == str(len(times))  # one for each frame: so ranges can be joined
+
     def test_the_index_comes_before_the_pictures(self, tmp_path: pathlib.Path) -> None:
         written(tmp_path / "v.mp4", moving(5))
         names = boxes_of(tmp_path / "v.mp4")
@@ -249,6 +271,10 @@ class TestErrors:
         with pytest.raises(VideoError, match=rf"{size[1]}x{size[0]} pixels, and H.264 takes at most 16384 x 16384"):
             with VideoWriter(tmp_path / "v.mp4") as video:
                 video.write(np.zeros((*size, 3), np.uint8))
+
+    def test_too_small(self, tmp_path: pathlib.Path) -> None:
+        with pytest.raises(VideoError, match=r"96x1 pixels, and AV1 takes at least 4 x 4. Choose another codec"):
+            written(tmp_path / "v.mp4", [np.zeros((1, 96, 3), np.uint8)], codec="av1")
 
     def test_an_error_of_the_caller_goes_through_and_closes_the_file(self, tmp_path: pathlib.Path) -> None:
         def fail_after(count: int, video: VideoWriter) -> None:
@@ -294,6 +320,8 @@ class TestErrors:
         [
             ({"crf": 0}, "crf must be from 1 to 51, got 0"),
             ({"crf": 52}, "crf must be from 1 to 51, got 52"),
+            ({"crf": 64, "codec": "vp9"}, "crf must be from 1 to 63, got 64"),
+            ({"codec": "h265"}, "codec must be one of h264, vp9, av1, got 'h265'"),
             ({"preset": "quick"}, "preset must be one of ultrafast, .*, got 'quick'"),
             ({"threads": 0}, "threads must be at least 1, got 0"),
             ({"rate": Fraction(0)}, "rate must be above 0, got 0"),
