@@ -51,6 +51,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from beam_jobs import evaluate_options, options
+from beam_jobs.evaluate_options import MASK_METRIC
 from od_core.closest_name import did_you_mean
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ if TYPE_CHECKING:
     from pipelines.evaluate.image_labels import OpenImages
     from pipelines.evaluate.plan import EvaluationPlan
 
-_METRICS = ("coco", "voc10", "voc07", "weighted_voc", "open_images", "open_images_challenge")
+_BOX_METRICS = ("coco", "voc10", "voc07", "weighted_voc", "open_images", "open_images_challenge")
+_METRICS = (*_BOX_METRICS, MASK_METRIC)
 _DEFAULT_METRICS = ("coco", "voc10")
 _ALIASES = {"voc": "voc10"}
 
@@ -169,7 +171,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_metrics,
         default=_DEFAULT_METRICS,
         metavar="NAMES",
-        help=f"which numbers, of {', '.join(_METRICS)}; or all (default: {','.join(_DEFAULT_METRICS)})",
+        help=f"which numbers, of {', '.join(_METRICS)}; or all, which is all but masks (default:"
+        f" {','.join(_DEFAULT_METRICS)})",
     )
     group.add_argument(
         "--hierarchy",
@@ -246,7 +249,7 @@ def _gate(text: str) -> tuple[str, float]:
 def _metrics(text: str) -> tuple[str, ...]:
     """An argparse type: some of the metrics."""
     if text == "all":
-        return _METRICS
+        return _BOX_METRICS
     names = tuple(dict.fromkeys(_ALIASES.get(word, word) for word in _words(text)))
     for word in names:
         if word not in _METRICS:
@@ -299,14 +302,21 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str
     open_images = _open_images(args)
     label_map = read_label_map(args.label_map) if args.label_map else None
     columns = columns_asked(args.slice_by)
-    truth = open_all_ground_truth(ground_truth, images=images, splits=args.split, columns=columns)
+    masks = MASK_METRIC in args.metrics
+    truth = open_all_ground_truth(ground_truth, images=images, splits=args.split, columns=columns, masks=masks)
     with _work_folder(output, is_local=engine.is_local) as folder:
         found = open_detections(detections, truth, folder, label_map)
         slicing = slices_by(args.slice_by, found, truth)
         kept = [way.truth_column for way in slicing if way.truth_column]
         truth_file, values_file = storage.join(folder, "truth.parquet"), storage.join(folder, "values.json")
         plan = plan_evaluation(
-            found, truth, truth_file, allow_missing=args.allow_missing, open_images=open_images, columns=kept
+            found,
+            truth,
+            truth_file,
+            allow_missing=args.allow_missing,
+            open_images=open_images,
+            columns=kept,
+            masks=masks,
         )
         factories = metric_factories(args.metrics, plan.categories, plan.ancestors)
         empty = {name: make() for name, make in factories.items()}

@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Sequence
 
 from beam_jobs import options
-from beam_jobs.evaluate_options import DETECTIONS_FOLDER
+from beam_jobs.evaluate_options import DETECTIONS_FOLDER, MASK_METRIC
 from beam_jobs.infer import find_model
 from beam_jobs.launch import perform, refuse_output
 from beam_jobs.progress import progress_for
@@ -72,4 +72,5 @@ def _job(args: argparse.Namespace, label_map: LabelMap) -> InferTruth:
         batch_size=args.batch_size,
         splits=args.split,
         images=args.images and options.absolute(args.images),
+        keep=("masks",) if MASK_METRIC in args.metrics else (),
     )

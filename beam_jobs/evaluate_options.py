@@ -10,6 +10,9 @@ from beam_jobs import options
 DETECTIONS_FOLDER = "detections"
 """Where in the output the detections of --model go."""
 
+MASK_METRIC = "coco_masks"
+"""The word for the numbers about masks, for which detections must have been kept with theirs."""
+
 _MODEL_ONLY = (
     "batch_size",
     "workers",

@@ -26,6 +26,7 @@ class GroundTruth:
         labels: None, or N names as annotated, None for an object without a name.
         area: None, or float32 (N,), the object's own area in square pixels (that of its mask, where it has one); NaN
             for an object of which it is not known.
+        masks: None, or N masks in COCO's compressed run-length code, None for an object without one.
 
     Raises:
         ValueError: another shape or dtype, a box that is not finite, or an infinite area.
@@ -38,6 +39,7 @@ class GroundTruth:
     group_of: BoolArray
     labels: tuple[str | None, ...] | None = None
     area: FloatArray | None = None
+    masks: tuple[bytes | None, ...] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.classes)
@@ -62,6 +64,8 @@ class GroundTruth:
             raise ValueError("area must be finite, or NaN where it is not known, got infinity")
         if self.labels is not None and len(self.labels) != count:
             raise ValueError(f"labels must have one entry per box ({count}), got {len(self.labels)}")
+        if self.masks is not None and len(self.masks) != count:
+            raise ValueError(f"masks must have one entry per box ({count}), got {len(self.masks)}")
 
     @classmethod
     def of(
@@ -74,6 +78,7 @@ class GroundTruth:
         group_of: npt.ArrayLike | None = None,
         labels: Sequence[str | None] | None = None,
         area: npt.ArrayLike | None = None,
+        masks: Sequence[bytes | None] | None = None,
     ) -> "GroundTruth":
         """Ground truth from anything array-like: converted to the dtypes above; flags that are not given are False."""
         classes = np.asarray(classes, np.int32).reshape(-1)
@@ -89,6 +94,7 @@ class GroundTruth:
             flags(group_of),
             None if labels is None else tuple(labels),
             None if area is None else np.asarray(area, np.float32).reshape(-1),
+            None if masks is None else tuple(masks),
         )
 
     @classmethod
@@ -106,6 +112,7 @@ class GroundTruth:
             self.group_of[kept],
             None if self.labels is None else tuple(itertools.compress(self.labels, kept)),
             None if self.area is None else self.area[kept],
+            None if self.masks is None else tuple(itertools.compress(self.masks, kept)),
         )
 
     def __len__(self) -> int:
@@ -121,6 +128,7 @@ class GroundTruth:
         return (
             same_area
             and self.labels == other.labels
+            and self.masks == other.masks
             and all(
                 np.array_equal(getattr(self, name), getattr(other, name))
                 for name in ("boxes", "classes", "is_crowd", "difficult", "group_of")

@@ -164,7 +164,7 @@ def ground_truth_table(rows: Sequence[FrameRow], labels: Mapping[int, str]) -> p
         difficult=pa.array(difficult),
         group_of=pa.array(group_of),
         area=pa.array(np.concatenate([*areas, np.zeros(0, np.float32)]), from_pandas=True),  # NaN becomes null
-        mask=pa.nulls(len(classes), pa.binary()),
+        mask=pa.array([mask for truth in truths for mask in truth.masks or [None] * len(truth)], pa.binary()),
         keypoints=pa.nulls(len(classes), pa.list_(KEYPOINT)),
     )
     lists = _list_column([None if row.objects is None else len(row.objects) for row in rows], structs)
@@ -248,7 +248,9 @@ def ground_truths_of(table: pa.Table) -> list[GroundTruth | None]:
         and GroundTruth(
             boxes[part],
             classes[part],
-            **{name: flag[part] for name, flag in flags.items()},
+            flags["is_crowd"][part],
+            flags["difficult"][part],
+            flags["group_of"][part],
             labels=tuple(labels[part]) if any(labels[part]) else None,
             area=None if np.isnan(areas[part]).all() else areas[part],
         )

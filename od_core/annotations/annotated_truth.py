@@ -1,14 +1,18 @@
 """Ground truth straight from annotation files."""
 
+import contextlib
+import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import BinaryIO
 
 import numpy.typing as npt
 import pyarrow as pa
 
 from od_core import boxes, storage
 from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject, AnnotationFault, Annotations
+from od_core.annotations.shapes import encode_mask, read_excerpt
 from od_core.errors import AnnotationError, InputError
 from od_core.ground_truth import GroundTruth
 from od_core.images import read_header
@@ -30,9 +34,16 @@ class AnnotatedTruth:
     class names are numbered from 1 in alphabetical order, for which the files are read twice.
     """
 
-    def __init__(self, annotations: Annotations, images_folder: str | None = None, columns: Sequence[str] = ()):
-        """`columns`: what the annotations were asked for, see `open_ground_truth`."""
+    def __init__(
+        self,
+        annotations: Annotations,
+        images_folder: str | None = None,
+        columns: Sequence[str] = (),
+        masks_file: str | None = None,
+    ):
+        """`columns`: what the annotations were asked for, see `open_ground_truth`; `masks_file`: where masks are."""
         self._asked = tuple(columns)
+        self._masks_file = masks_file
         self.object_faults = 0
         self.first_object_faults: list[AnnotationFault] = []
         self._annotations = annotations
@@ -82,12 +93,16 @@ class AnnotatedTruth:
     def tables(self) -> Iterator[pa.Table]:
         """See `GroundTruthSet.tables`."""
         self.object_faults, self.first_object_faults = 0, []
+        with storage.open_input(self._masks_file) if self._masks_file else contextlib.nullcontext() as file:
+            yield from self._tables(file)
+
+    def _tables(self, file: BinaryIO | None) -> Iterator[pa.Table]:
         labels = self.label_map.labels if self.label_map else {}
         rows: list[FrameRow] = []
         more: list[dict[str, str]] = []
         for found in self._annotations.images():
             if isinstance(found, AnnotatedImage):
-                rows.append(self._row(found))
+                rows.append(self._row(found, file))
                 more.append(dict(found.columns))
             elif not found.of_object:
                 rows.append(self._blank(found.name or found.place, _error(found.message, found.place)))
@@ -115,7 +130,7 @@ class AnnotatedTruth:
         source = storage.join(self._images_folder, key) if self._images_folder else key
         return FrameRow(key, storage.printable(source), "image", 0, error=error)
 
-    def _row(self, image: AnnotatedImage) -> FrameRow:
+    def _row(self, image: AnnotatedImage, file: BinaryIO | None) -> FrameRow:
         row = self._blank(image.name)._replace(source_id=image.source_id or None)
         if image.normalised:
             objects = self._objects(image.objects, [item.box_px for item in image.objects])
@@ -127,7 +142,13 @@ class AnnotatedTruth:
                 return row._replace(width=image.width, height=image.height, objects=GroundTruth.empty())
             return row._replace(error=_error(str(error), image.place))
         normalised = boxes.to_normalised([item.box_px for item in image.objects], height, width)
-        return row._replace(width=width, height=height, objects=self._objects(image.objects, normalised))
+        objects = self._objects(image.objects, normalised)
+        if file is not None and len(objects):
+            try:
+                objects = dataclasses.replace(objects, masks=_masks(file, image.objects, height, width))
+            except AnnotationError as error:
+                return row._replace(error=_error(str(error), image.place))
+        return row._replace(width=width, height=height, objects=objects)
 
     def _size(self, image: AnnotatedImage) -> tuple[int, int]:
         """Width and height in pixels."""
@@ -159,6 +180,15 @@ class AnnotatedTruth:
             labels=[labels.get(class_id, item.label) for class_id, item in zip(ids, objects, strict=True)],
             area=None if areas.count(None) == len(areas) else [float("nan") if a is None else a for a in areas],
         )
+
+
+def _masks(file: BinaryIO, objects: Sequence[AnnotatedObject], height: int, width: int) -> tuple[bytes | None, ...]:
+    """Of every object; None for one without a segmentation."""
+    masks: list[bytes | None] = []
+    for item in objects:
+        segmentation = read_excerpt(file, item.excerpt).get("segmentation") if item.excerpt is not None else None
+        masks.append(encode_mask(segmentation, height, width) if segmentation else None)
+    return tuple(masks)
 
 
 def _error(message: str, place: str) -> FrameError:

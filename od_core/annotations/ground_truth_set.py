@@ -63,7 +63,12 @@ class GroundTruthSet(Protocol):
 
 
 def open_ground_truth(
-    path: str, *, images: str | None = None, splits: Sequence[str] = (), columns: Sequence[str] = ()
+    path: str,
+    *,
+    images: str | None = None,
+    splits: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    masks: bool = False,
 ) -> GroundTruthSet:
     """Ground truth at a path.
 
@@ -74,6 +79,7 @@ def open_ground_truth(
         splits: take only these splits of a record dataset; empty: all there is.
         columns: what else to keep of every image, where it is there: further columns of Parquet, columns of a table of
             boxes (the first line about an image counts), fields of COCO's images.
+        masks: keep the masks of objects (COCO's segmentations); those of Parquet are always there.
 
     Raises:
         UsageError: nothing there, nothing of these forms, or a split that is not there; names what is.
@@ -93,11 +99,11 @@ def open_ground_truth(
     if storage.has_wildcard(path):
         raise UsageError(f"{path}: this pattern matches no TFRecord file; expected {ACCEPTED}")
     try:
-        annotations = detect.open_annotations(path, images=images, image_columns=columns)
+        annotations = detect.open_annotations(path, images=images, image_columns=columns, with_excerpts=masks)
     except UsageError as error:
         if detect.EXPECTED in str(error):
             raise UsageError(str(error).replace(detect.EXPECTED, ACCEPTED)) from error
         raise
     if annotations.format == "images":
         raise UsageError(f"{path}: images without annotations, expected {ACCEPTED}")
-    return AnnotatedTruth(annotations, images, columns)
+    return AnnotatedTruth(annotations, images, columns, path if masks and annotations.format == "coco" else None)

@@ -60,14 +60,19 @@ class JoinedTruth:
 
 
 def open_all_ground_truth(
-    paths: Sequence[str], *, images: str | None = None, splits: Sequence[str] = (), columns: Sequence[str] = ()
+    paths: Sequence[str],
+    *,
+    images: str | None = None,
+    splits: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    masks: bool = False,
 ) -> GroundTruthSet:
     """Ground truth at one path or several; arguments as for `open_ground_truth`.
 
     Raises:
         UsageError: as `open_ground_truth`, and where sets number their classes differently.
     """
-    sets = [open_ground_truth(path, images=images, splits=splits, columns=columns) for path in paths]
+    sets = [open_ground_truth(path, images=images, splits=splits, columns=columns, masks=masks) for path in paths]
     return sets[0] if len(sets) == 1 else JoinedTruth(sets, paths)
 
 

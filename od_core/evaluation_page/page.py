@@ -188,6 +188,7 @@ def _number_tables(document: Mapping[str, Any]) -> Iterator[str]:
 def _prefix(metric: str) -> str:
     return {
         "coco": "DetectionBoxes",
+        "coco_masks": "DetectionMasks",
         "voc10": "PascalBoxes",
         "voc07": "Pascal07Boxes",
         "weighted_voc": "WeightedPascalBoxes",

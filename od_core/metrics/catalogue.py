@@ -4,12 +4,13 @@ import functools
 from collections.abc import Iterable, Mapping
 
 from od_core.metrics.coco import CocoBoxes
+from od_core.metrics.coco_masks import CocoMasks
 from od_core.metrics.metric import MetricFactory
 from od_core.metrics.open_images import OpenImagesBoxes, OpenImagesChallengeBoxes
 from od_core.metrics.voc import PascalBoxes, PascalBoxes07, WeightedPascalBoxes
 
 _OPEN_IMAGES = {metric.name: metric for metric in (OpenImagesBoxes, OpenImagesChallengeBoxes)}
-_OTHERS = {metric.name: metric for metric in (CocoBoxes, PascalBoxes, PascalBoxes07, WeightedPascalBoxes)}
+_OTHERS = {metric.name: metric for metric in (CocoBoxes, CocoMasks, PascalBoxes, PascalBoxes07, WeightedPascalBoxes)}
 
 METRICS = (*_OTHERS, *_OPEN_IMAGES)
 """The words for all metrics."""

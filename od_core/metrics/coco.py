@@ -6,7 +6,7 @@ the end. So the accumulator keeps boxes as they came (24 bytes a detection) and 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import hotcoco
 import numpy as np
@@ -19,40 +19,15 @@ from od_core.metrics.frame_columns import FrameColumns, FrameStore
 _AREAS = ("", " (small)", " (medium)", " (large)")  # as hotcoco and pycocotools order them
 _LIMITS = (1, 10, 100)
 
-_PREFIX = "DetectionBoxes_"
 
+class CocoNumbers:
+    """The part of a `Metric` that lets hotcoco match, and gives its numbers the API's names."""
 
-class CocoBoxes:
-    """`od_core.metrics.metric.Metric`: COCO's evaluation of boxes in pixels.
-
-    Numbers are those of the API's CocoDetectionEvaluator: -1 where there is no ground truth to find. A class out of
-    `categories` counts neither as ground truth nor as detection. An object's area, which makes it small (up to 32²
-    pixels), medium or large (from 96²), is the annotated one, or that of its box where none is given.
-
-    Args:
-        categories: class id -> name.
-    """
-
-    name = "coco"
-    definition = (
-        "COCO (pycocotools): average precision from precision interpolated at 101 points of recall, averaged over"
-        " classes and over IoU .50 to .95 in steps of .05; at most 100 detections per image and class; crowds are"
-        " neither right nor wrong to find; small, medium, large: area up to 32², up to 96², and above, in pixels"
-    )
+    prefix: ClassVar[str]
+    iou_type: ClassVar[str]
 
     def __init__(self, categories: Mapping[int, str]):
         self._categories = dict(sorted(categories.items()))
-        self._class_ids = np.array(list(self._categories), np.int32)
-        self._frames = FrameStore()
-
-    def update(self, frames: Sequence[EvaluatedFrame]) -> None:
-        """See Metric."""
-        if frames:
-            self._frames.add(FrameColumns.of(frames, self._class_ids))
-
-    def merge(self, other: "CocoBoxes") -> None:
-        """See Metric."""
-        self._frames.merge(other._frames)
 
     def value(self) -> dict[str, float]:
         """See Metric."""
@@ -69,22 +44,66 @@ class CocoBoxes:
                 for k, name in enumerate(self._categories.values())
             },
         }
-        return {_PREFIX + name: number for name, number in numbers.items()}
+        return {self.prefix + name: number for name, number in numbers.items()}
 
     def _curves(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Precision (IoU, recall, class, area, limit) and recall (IoU, class, area, limit); -1 where undefined."""
-        evaluation = hotcoco.StreamingEval([{"id": id, "name": name} for id, name in self._categories.items()], "bbox")
+        categories = [{"id": id, "name": name} for id, name in self._categories.items()]
+        evaluation = hotcoco.StreamingEval(categories, self.iou_type)
+        for images, truths, found in self._batches():
+            evaluation.update(images, truths, found)
+        result: Any = evaluation.finalize()
+        result.accumulate()
+        return result.eval["precision"], result.eval["recall"]
+
+    def _batches(self) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]], Any]]:
+        """Images, annotations and detections, as `StreamingEval.update` takes them; images numbered by name."""
+        raise NotImplementedError
+
+
+class CocoBoxes(CocoNumbers):
+    """`od_core.metrics.metric.Metric`: COCO's evaluation of boxes in pixels.
+
+    Numbers are those of the API's CocoDetectionEvaluator: -1 where there is no ground truth to find. A class out of
+    `categories` counts neither as ground truth nor as detection. An object's area, which makes it small (up to 32²
+    pixels), medium or large (from 96²), is the annotated one, or that of its box where none is given.
+
+    Args:
+        categories: class id -> name.
+    """
+
+    name = "coco"
+    prefix = "DetectionBoxes_"
+    iou_type = "bbox"
+    definition = (
+        "COCO (pycocotools): average precision from precision interpolated at 101 points of recall, averaged over"
+        " classes and over IoU .50 to .95 in steps of .05; at most 100 detections per image and class; crowds are"
+        " neither right nor wrong to find; small, medium, large: area up to 32², up to 96², and above, in pixels"
+    )
+
+    def __init__(self, categories: Mapping[int, str]):
+        super().__init__(categories)
+        self._class_ids = np.array(list(self._categories), np.int32)
+        self._frames = FrameStore()
+
+    def update(self, frames: Sequence[EvaluatedFrame]) -> None:
+        """See Metric."""
+        if frames:
+            self._frames.add(FrameColumns.of(frames, self._class_ids))
+
+    def merge(self, other: "CocoBoxes") -> None:
+        """See Metric."""
+        self._frames.merge(other._frames)
+
+    def _batches(self) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]], npt.NDArray[np.float64]]]:
         first_id = 1  # as in COCO's files: pycocotools takes 0 for unmatched
         for image_ids, piece in self._frames.ranked():
-            evaluation.update(
+            yield (
                 [{"id": image_id} for image_id in image_ids.tolist()],
                 list(_truth_of(image_ids, piece, first_id)),
                 _detection_rows(image_ids, piece),
             )
             first_id += len(piece.truth_boxes)
-        result: Any = evaluation.finalize()
-        result.accumulate()
-        return result.eval["precision"], result.eval["recall"]
 
 
 def _truth_of(image_ids: npt.NDArray[np.int64], piece: FrameColumns, first_id: int) -> Iterator[dict[str, Any]]:

@@ -123,8 +123,8 @@ def read_columns(group: RowGroup, fields: Sequence[str] = (), more: Sequence[str
     return table
 
 
-def read_boxes(group: RowGroup, rows: int) -> Iterator[pa.ListArray]:
-    """The detections of a row group, a list a row, some rows at a time."""
+def read_boxes(group: RowGroup, rows: int, more: Sequence[str] = ()) -> Iterator[pa.ListArray]:
+    """The detections of a row group, a list a row, some rows at a time; `more`: further fields of theirs."""
     with opened(group.path) as file:
-        for batch in file.iter_batches(rows, row_groups=[group.number], columns=leaves(file)):
+        for batch in file.iter_batches(rows, row_groups=[group.number], columns=leaves(file, (*_FIELDS, *more))):
             yield batch.column(0)

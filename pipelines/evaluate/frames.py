@@ -1,5 +1,6 @@
 """Frames to evaluate: the rows of a row group of detections, each with its ground truth."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from od_core.metrics.verdict_rows import FrameOrigin
 from pipelines.evaluate.classes import NO_CLASS, ClassCodes, ClassPair
 from pipelines.evaluate.detections import IDENTITY, RowGroup, read_boxes, read_columns
 from pipelines.evaluate.slices import SliceBy, row_slices
-from pipelines.evaluate.truth import EDGES, WorkerTruth
+from pipelines.evaluate.truth import EDGES, MASK, WorkerTruth
 
 _ROWS = 1000
 
@@ -55,7 +56,7 @@ def row_frames(
     slices = list(row_slices(rows, slicing, places, truth))
     sizes = np.column_stack([rows.column(name).fill_null(0).to_numpy() for name in ("height", "width")])
     start = 0
-    for lists in read_boxes(group, _ROWS):
+    for lists in read_boxes(group, _ROWS, [MASK] if truth.has_masks else []):
         part = slice(start, start + len(lists))
         start = part.stop
         try:
@@ -95,18 +96,28 @@ def _frames(
     boxes = np.stack([structs.field(edge).to_numpy(zero_copy_only=False) for edge in EDGES], axis=1)[kept]
     scores = structs.field("score").to_numpy(zero_copy_only=False)[kept]
     class_ids = class_ids[kept]
+    masks = structs.field(MASK).filter(pa.array(kept)) if truth.has_masks else None
     identity = [rows.column(name).combine_chunks() for name in ("key", "frame_index", "record_index")]
     for row in np.flatnonzero(places >= 0).tolist():
         place, part = int(places[row]), slice(stops[row], stops[row + 1])
         height, width = (truth.sizes[place] if truth.sizes[place].all() else sizes[row]).tolist()
         best_first = np.argsort(-scores[part], kind="stable")
+        found = Detections(boxes[part][best_first], scores[part][best_first], class_ids[part][best_first])
+        if masks is not None:
+            found = dataclasses.replace(found, masks=_masks(masks[part].take(pa.array(best_first))))
         frame = EvaluatedFrame(
             truth.names[place].as_py(),
             height,
             width,
             truth.truth_at(place),
-            Detections(boxes[part][best_first], scores[part][best_first], class_ids[part][best_first]),
+            found,
             truth.verified_at(place),
         )
         key, frame_index, record_index = (column[row].as_py() for column in identity)
         yield row, RowFrame(frame, FrameOrigin(key, frame_index, record_index, indices[part][best_first]))
+
+
+def _masks(masks: pa.Array) -> tuple[bytes, ...]:
+    if masks.null_count:
+        raise ValueError("a detection without a mask")
+    return tuple(masks.to_pylist())

@@ -27,7 +27,7 @@ from pipelines.evaluate.classes import (
 from pipelines.evaluate.detections import DetectionsSet, read_columns
 from pipelines.evaluate.image_labels import OpenImages
 from pipelines.evaluate.join import SHOWN, FramesByKey, Join, Named
-from pipelines.evaluate.truth import TruthFrames, read_truth, write_frames
+from pipelines.evaluate.truth import MASK, TruthFrames, read_truth, write_frames
 
 
 class ClassCount(NamedTuple):
@@ -91,6 +91,7 @@ def plan_evaluation(
     allow_missing: bool,
     open_images: OpenImages | None = None,
     columns: Sequence[str] = (),
+    masks: bool = False,
 ) -> EvaluationPlan:
     """Join detections and ground truth, and leave the ground truth of the frames to evaluate in `truth_file`.
 
@@ -100,12 +101,15 @@ def plan_evaluation(
         allow_missing: leave out frames that were not processed, and say so.
         open_images: image-level labels, and a hierarchy of classes.
         columns: of the ground truth, to be kept for slices.
+        masks: whether masks are evaluated.
 
     Raises:
         UsageError: nothing of the two belongs together, neither images nor classes; a frame is there twice; or frames
             of the ground truth were not processed, and `allow_missing` is not given.
     """
-    frames = read_truth(truth, columns)
+    frames = read_truth(truth, columns, masks=masks)
+    if masks:
+        _refuse_without_masks(detections, frames)
     usable = frames.table.column("usable").to_numpy()
     if not usable.any():
         raise UsageError(f"not one of {len(usable):,} annotations of the ground truth can be used")
@@ -150,6 +154,22 @@ def plan_evaluation(
         unknown_objects=tuple(sorted(class_name(pair) for pair in strangers)),
         ancestors=ancestors,
     )
+
+
+def _refuse_without_masks(detections: DetectionsSet, frames: TruthFrames) -> None:
+    objects = frames.table.column("objects").combine_chunks().flatten()
+    if len(objects) and objects.field(MASK).null_count == len(objects):
+        raise UsageError(
+            "no object of the ground truth has a mask: give COCO's JSON with segmentations, or Parquet with"
+            " objects[].mask (docs/detections-format.md), or leave coco_masks out of --metrics"
+        )
+    for group in detections.row_groups():
+        found = read_columns(group, ("score", MASK)).column("detections").combine_chunks().flatten()
+        if len(found) and (MASK not in found.type.names or found.field(MASK).null_count):
+            raise UsageError(
+                f"{detections.path}: detections without masks: infer again with --keep masks, or leave coco_masks out"
+                " of --metrics"
+            )
 
 
 def _keys_of(detections: DetectionsSet) -> set[str]:

@@ -22,6 +22,7 @@ from pipelines.evaluate.classes import ClassCodes, Classes
 
 EDGES = ("ymin", "xmin", "ymax", "xmax")
 _FLAGS = ("is_crowd", "difficult", "group_of")
+MASK = "mask"
 _ROW_GROUP = 1 << 16
 
 
@@ -56,18 +57,19 @@ class TruthFrames(NamedTuple):
         return names
 
 
-def read_truth(truth: GroundTruthSet, columns: Sequence[str] = ()) -> TruthFrames:
+def read_truth(truth: GroundTruthSet, columns: Sequence[str] = (), *, masks: bool = False) -> TruthFrames:
     """Read a ground truth to its end.
 
     Args:
         truth: the ground truth, opened with these columns.
         columns: what else to keep of every frame.
+        masks: whether to keep the masks of objects.
 
     Raises:
         UsageError: it has no frames, or one twice.
     """
     classes = ClassCodes()
-    tables = [_compact(table, classes, columns) for table in truth.tables()]
+    tables = [_compact(table, classes, columns, masks) for table in truth.tables()]
     if not tables:
         raise UsageError("the ground truth holds no images")
     frames = TruthFrames(pa.concat_tables(tables).combine_chunks(), classes, columns)
@@ -90,7 +92,7 @@ def frame_names(keys: pa.Array, frame_indices: npt.NDArray[np.int64], is_video: 
     return pc.if_else(pa.array(is_video), pc.binary_join_element_wise(keys, numbers, "#"), keys)
 
 
-def _compact(table: pa.Table, classes: ClassCodes, more: Sequence[str]) -> pa.Table:
+def _compact(table: pa.Table, classes: ClassCodes, more: Sequence[str], masks: bool) -> pa.Table:
     table = table.combine_chunks()
     columns = {name: table.column(name).combine_chunks() for name in table.column_names}
     frame_indices = columns["frame_index"].fill_null(0)
@@ -98,7 +100,7 @@ def _compact(table: pa.Table, classes: ClassCodes, more: Sequence[str]) -> pa.Ta
     sizes = {name: columns[name].fill_null(0).cast(pa.int64()) for name in ("width", "height")}
     objects = columns["objects"]
     structs = objects.flatten()
-    fields = {name: structs.field(name) for name in (*EDGES, *_FLAGS, "area")}
+    fields = {name: structs.field(name) for name in (*EDGES, *_FLAGS, "area", *([MASK] if masks else []))}
     lengths = objects.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     return pa.table(
         {
@@ -158,7 +160,7 @@ def write_frames(
     structs = objects.flatten()
     ids = np.array([classes.id_of(pair) for pair in frames.classes.pairs] or [0], np.int32)
     class_ids = ids[structs.field("class_id").to_numpy(zero_copy_only=False)]
-    fields = {name: structs.field(name) for name in (*EDGES, *_FLAGS, "area")}
+    fields = {field.name: structs.field(field.name) for field in structs.type if field.name != "class_id"}
     lists = _lists(objects.value_lengths().to_numpy(zero_copy_only=False), {"class_id": pa.array(class_ids), **fields})
     kept = ("name", "frame_index", "width", "height", *map(_column, frames.columns))
     columns = {name: table.column(name) for name in kept}
@@ -186,13 +188,20 @@ class WorkerTruth:
         self.sizes = np.column_stack([table.column(name).to_numpy() for name in ("height", "width")])
         lengths = objects.value_lengths().to_numpy(zero_copy_only=False)
         self._stops = np.concatenate([[0], np.cumsum(lengths)])
-        numbers = {name: structs.field(name).to_numpy(zero_copy_only=False) for name in structs.type.names}
+        names = [name for name in structs.type.names if name != MASK]
+        numbers = {name: structs.field(name).to_numpy(zero_copy_only=False) for name in names}
+        self._masks = structs.field(MASK) if MASK in structs.type.names else None
         self._boxes = np.stack([numbers[edge] for edge in EDGES], axis=1)
         self._classes = numbers["class_id"]
         self._flags = {name: numbers[name].astype(np.bool_) for name in _FLAGS}
         self._areas = numbers["area"].astype(np.float32)  # null is NaN
         self._table = table
         self._verified = table.column("verified").combine_chunks() if "verified" in table.column_names else None
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether the masks of objects were kept."""
+        return self._masks is not None
 
     def column_at(self, name: str, places: npt.NDArray[np.int64]) -> list[str | None]:
         """What a column that was kept says of some frames, by their places in `index`; of -1 it says nothing."""
@@ -208,6 +217,7 @@ class WorkerTruth:
             self._classes[part],
             **{name: flags[part] for name, flags in self._flags.items()},
             area=self._areas[part],
+            masks=None if self._masks is None else tuple(self._masks[part].to_pylist()),
         )
 
     def verified_at(self, place: int) -> npt.NDArray[np.int32] | None:

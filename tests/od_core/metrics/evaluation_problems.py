@@ -1,6 +1,7 @@
 """Detection problems for the tests of metrics: from the oracles, or made from a seed, and as pycocotools takes them."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import pathlib
@@ -12,6 +13,7 @@ import numpy as np
 import pycocotools.coco
 import pycocotools.cocoeval
 
+from od_core.annotations.shapes import encode_runs
 from od_core.detections import Detections
 from od_core.ground_truth import GroundTruth
 from od_core.metrics.frame import EvaluatedFrame
@@ -129,6 +131,53 @@ def random_problem(seed: int, *, frames: int = 8, classes: int = 3, crowded: boo
             )
         )
     return Problem({class_id: f"class {class_id}" for class_id in range(1, classes + 1)}, made)
+
+
+MASK_SIDE = 64
+
+
+def mask_problem(seed: int, *, frames: int = 8, classes: int = 3) -> Problem:
+    """A made problem with masks: boxes with pieces missing, in frames of 64 by 64 pixels; ties, crowds, empty ones."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for number in rng.permutation(frames):
+        counts = int(rng.choice([0, 1, 4])), int(rng.choice([0, 3, 9]))
+        boxes, masks = zip(*(_masks(rng, count) for count in counts), strict=True)
+        if counts[0]:
+            for index in range(0, counts[1], 2):  # every other detection is nearly an object
+                object = int(rng.integers(counts[0]))
+                boxes[1][index] = boxes[0][object]
+                masks[1][index] = masks[0][object] & (rng.random((MASK_SIDE, MASK_SIDE)) < rng.choice([0.6, 0.8, 1]))
+        truth_runs, found_runs = ([encode_runs(one) for one in each] for each in masks)
+        classes_of = [rng.integers(1, classes + 2, count) for count in counts]  # classes + 1 is not in the list
+        order = np.argsort(-(scores := np.round(rng.random(counts[1]), 1).astype(np.float32)), kind="stable")
+        found = Detections.best_first(boxes[1][order], scores[order], classes_of[1][order])
+        made.append(
+            EvaluatedFrame(
+                f"frame_{number:03d}",
+                MASK_SIDE,
+                MASK_SIDE,
+                GroundTruth.of(
+                    boxes[0],
+                    classes_of[0],
+                    is_crowd=rng.random(counts[0]) < 0.2,
+                    area=[one.sum() for one in masks[0]],
+                    masks=truth_runs,
+                ),
+                dataclasses.replace(found, masks=tuple(found_runs[index] for index in order)),
+            )
+        )
+    return Problem({class_id: f"class {class_id}" for class_id in range(1, classes + 1)}, made)
+
+
+def _masks(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Normalised boxes (N, 4), and masks (N, 64, 64) within them."""
+    corners = rng.integers(0, MASK_SIDE // 2, (count, 2))
+    sides = rng.integers(6, MASK_SIDE // 2, (count, 2))
+    masks = np.zeros((count, MASK_SIDE, MASK_SIDE), np.bool_)
+    for mask, (y, x), (height, width) in zip(masks, corners, sides, strict=True):
+        mask[y : y + height, x : x + width] = rng.random((height, width)) < 0.9
+    return np.concatenate([corners, corners + sides], axis=1) / MASK_SIDE, masks
 
 
 def _grid_boxes(rng: np.random.Generator, count: int) -> np.ndarray:

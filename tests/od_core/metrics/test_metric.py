@@ -7,19 +7,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from od_core.metrics.catalogue import METRICS, metric_factories
+from od_core.metrics.frame import EvaluatedFrame
 from od_core.metrics.metric import Metric, MetricFactory
 from tests.od_core.metrics import evaluation_problems as problems
 
 PROBLEM = problems.random_problem(7, frames=10)
+MASKS = problems.mask_problem(7, frames=10)
 FACTORIES = metric_factories(METRICS, PROBLEM.categories, {1: (2,), 3: (2, 1)})
 each_metric = pytest.mark.parametrize("make", FACTORIES.values(), ids=FACTORIES)
+
+
+def frames_of(make: MetricFactory) -> list[EvaluatedFrame]:
+    return (MASKS if make().name == "coco_masks" else PROBLEM).frames
 
 
 def evaluated(make: MetricFactory, *parts: list[int]) -> list[Metric]:
     """One accumulator for each list of frame numbers."""
     metrics = [make() for _ in parts]
     for metric, part in zip(metrics, parts, strict=True):
-        metric.update([PROBLEM.frames[number] for number in part])
+        metric.update([frames_of(make)[number] for number in part])
     return metrics
 
 
@@ -50,20 +56,20 @@ def test_a_pickled_metric_goes_on_where_it_was(make: MetricFactory) -> None:
 def test_a_value_does_not_end_a_metric(make: MetricFactory) -> None:
     metric, whole = evaluated(make, [0], [0, 1])
     metric.value()
-    metric.update([PROBLEM.frames[1]])
+    metric.update([frames_of(make)[1]])
     assert repr(metric.value()) == repr(whole.value())
 
 
 @each_metric
 def test_a_frame_counts_once(make: MetricFactory) -> None:
-    name = PROBLEM.frames[4].name
+    frame = frames_of(make)[4]
     metric, other = evaluated(make, [3, 4], [4, 5])
     before = repr(metric.value())
-    with pytest.raises(ValueError, match=f"'{name}' was added twice"):
+    with pytest.raises(ValueError, match=f"'{frame.name}' was added twice"):
         metric.merge(other)
     assert repr(metric.value()) == before
-    with pytest.raises(ValueError, match=f"'{name}' was added twice"):
-        metric.update([PROBLEM.frames[4]])
+    with pytest.raises(ValueError, match=f"'{frame.name}' was added twice"):
+        metric.update([frame])
 
 
 @each_metric
