@@ -4,11 +4,11 @@ import collections
 import hashlib
 import json
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from od_core import storage
-from pipelines.dataset import Dataset, fingerprint, metadata
+from pipelines.dataset import fingerprint, metadata
 from pipelines.items import Outcome
 from pipelines.job import Job
 from pipelines.manifest import DataFile
@@ -32,16 +32,43 @@ class Slice(NamedTuple):
     bytes: int
 
 
-def write_data_files(
-    dataset: Dataset, job: Job, provenance: Mapping[str, object], slices: Iterable[Slice], first: int
-) -> Iterator[DataFile]:
-    """Write rows into as many files as it takes, numbered from `first`."""
+class Layout(NamedTuple):
+    """A data file that is to be written: its name, which is a digest of what it covers, and its rows in order."""
+
+    name: str
+    rows: Sequence[Slice]
+
+    def to_json(self) -> list[Any]:
+        """For a file; see `from_json`."""
+        return [self.name, [(*one[:4], one.outcome.to_json(), one.bytes) for one in self.rows]]
+
+    @classmethod
+    def from_json(cls, fields: list[Any]) -> "Layout":
+        """The reverse of `to_json`."""
+        name, rows = fields
+        return cls(name, [Slice._make((*place, Outcome.from_json(told), size)) for *place, told, size in rows])
+
+
+WriteFiles = Callable[[Mapping[str, object], Iterable[Layout]], list[DataFile]]
+"""Given what the files are to say of where their rows come from: writes them, and tells of each, in order."""
+
+
+def layouts(job: Job, slices: Iterable[Slice], first: int) -> Iterator[Layout]:
+    """Deal rows out to as many files as it takes, numbered from `first`."""
     for ordinal, rows in enumerate(_by_size(slices), first):
         digest = hashlib.sha256(fingerprint(job).encode())
         for one in rows:
             digest.update(json.dumps(one.outcome.to_json()).encode())
-        name = f"{job.table}-{ordinal:05d}-{digest.hexdigest()[:12]}.parquet"
-        yield _write_data_file(storage.join(dataset.path, name), job, provenance, rows)
+        yield Layout(f"{job.table}-{ordinal:05d}-{digest.hexdigest()[:12]}.parquet", rows)
+
+
+def write_here(output: str, job: Job) -> WriteFiles:
+    """Write files one after the other, in this process."""
+
+    def write(provenance: Mapping[str, object], files: Iterable[Layout]) -> list[DataFile]:
+        return [write_data_file(output, job, provenance, layout) for layout in files]
+
+    return write
 
 
 def _by_size(slices: Iterable[Slice]) -> Iterator[list[Slice]]:
@@ -57,9 +84,11 @@ def _by_size(slices: Iterable[Slice]) -> Iterator[list[Slice]]:
         yield rows
 
 
-def _write_data_file(path: str, job: Job, provenance: Mapping[str, object], rows: Sequence[Slice]) -> DataFile:
+def write_data_file(output: str, job: Job, provenance: Mapping[str, object], layout: Layout) -> DataFile:
+    """Write one file into the output; written again it is the same."""
+    rows = layout.rows
     files: collections.OrderedDict[str, RowFile] = collections.OrderedDict()
-    with storage.commit(path) as temporary:
+    with storage.commit(storage.join(output, layout.name)) as temporary:
         writer = RowWriter(temporary, job.schema, metadata(job, provenance))
         try:
             for neighbours in _neighbours(rows):
@@ -80,7 +109,7 @@ def _write_data_file(path: str, job: Job, provenance: Mapping[str, object], rows
             for file in files.values():
                 file.close()
         return DataFile(
-            path.rsplit("/", 1)[-1],
+            layout.name,
             rows=sum(one.outcome.rows for one in rows),
             bytes=temporary.stat().st_size,
             sha256=_sha256(temporary),

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from od_core import storage
 from od_core.errors import StorageError
-from pipelines.data_files import Slice, write_data_files
+from pipelines.data_files import Slice, WriteFiles, layouts, write_here
 from pipelines.dataset import Dataset
-from pipelines.held import Held, HeldOutcomes
+from pipelines.held import Held, HeldFile, HeldOutcomes
 from pipelines.items import OUTCOMES, Ask, Identity, Outcome, Piece, add_counts
 from pipelines.job import Job
 from pipelines.joints import counts_for, misfits
@@ -22,6 +22,9 @@ from pipelines.plan import Spans, read_inventory, uncovered
 from pipelines.spool import SortedSpool
 
 _FAILED_TOLD = 1000
+
+# From here on several workers write data files sooner than the launcher alone, with the half minute a job costs.
+SPREAD_BYTES = 2 << 30
 
 
 class Finished(NamedTuple):
@@ -52,10 +55,14 @@ class Unfinished(NamedTuple):
     steps: int
 
 
-def finalize(job: Job, ask: Ask) -> Finished | Unfinished:
+def finalize(job: Job, ask: Ask, spread_files: WriteFiles | None = None) -> Finished | Unfinished:
     """Turn an output whose items are all done into a dataset; where some are to be done again, nothing is changed.
 
     Memory holds what is said of one input, or of one data file, at a time.
+
+    Args:
+        job, ask: what is done, and what was asked for.
+        spread_files: writes data files where there are workers for it; used where there is much to write.
 
     Raises:
         StorageError: an input has no outcome yet (a worker was lost): the run is to be repeated.
@@ -69,8 +76,8 @@ def finalize(job: Job, ask: Ask) -> Finished | Unfinished:
     kept = choice.kept
     provenance = dict(manifest.provenance if manifest is not None and kept else job.provenance)
     provenance.update(choice.held.provenance)
-    written = write_data_files(dataset, job, provenance, choice.slices(), first=_next_ordinal(kept))
-    files = [*kept, *written]
+    write = spread_files if spread_files and choice.bytes_to_write > SPREAD_BYTES else write_here(dataset.path, job)
+    files = [*kept, *write(provenance, layouts(job, choice.slices(), _next_ordinal(kept)))]
     details = job.publish(dataset.path, manifest, files)
     finished = Manifest(
         job.name, job.schema_version, job.options, provenance, choice.all_counts(), tuple(files), details
@@ -109,7 +116,12 @@ class _Choice:
     @property
     def kept(self) -> list[DataFile]:
         """The data files that stay as they are: all they hold is taken."""
-        return [file.data_file for file in self.held.files if file.data_file and 0 < file.outcomes == file.taken]
+        return [file.data_file for file in self.held.files if file.data_file and _is_kept(file)]
+
+    @property
+    def bytes_to_write(self) -> int:
+        """How many bytes the rows have that are to be written anew, encoded."""
+        return sum(file.bytes for file in self.held.files if file.taken and not (file.data_file and _is_kept(file)))
 
     def all_counts(self) -> dict[str, int]:
         """How inputs ended (one cut into pieces is failed if a piece is, else done if one is), and the job's counts."""
@@ -178,6 +190,10 @@ class _Choice:
             add_counts(self._counts, outcome.counts)
             if outcome.status == "failed" and len(self.failed) < _FAILED_TOLD:
                 self.failed.append(outcome)
+
+
+def _is_kept(file: HeldFile) -> bool:
+    return 0 < file.outcomes == file.taken
 
 
 _WORST_LAST = ("empty", "done", "failed")

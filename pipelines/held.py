@@ -30,18 +30,18 @@ class HeldFile:
     Attributes:
         path: where it lies.
         data_file: what the manifest says of it; None for a part.
-        bytes_per_row: encoded, not compressed.
+        bytes: of its rows, encoded, not compressed; `bytes_per_row` is the share of each.
         outcomes: how many it has.
         taken: how many of them become part of the dataset; for finalize to count.
     """
 
-    __slots__ = ("bytes_per_row", "data_file", "outcomes", "path", "taken")
+    __slots__ = ("bytes", "bytes_per_row", "data_file", "outcomes", "path", "taken")
 
     def __init__(self, path: str, data_file: DataFile | None):
         self.path = path
         self.data_file = data_file
         self.bytes_per_row = 0.0
-        self.outcomes = self.taken = 0
+        self.bytes = self.outcomes = self.taken = 0
 
 
 class Held(NamedTuple):
@@ -140,7 +140,8 @@ def _look_into(file: HeldFile) -> _Looked:
     """Metadata and coverage of a file; nothing where it is gone, damaged or foreign."""
     try:
         with RowFile(file.path) as rows:
-            file.bytes_per_row = rows.bytes / max(1, rows.num_rows)
+            file.bytes = rows.bytes
+            file.bytes_per_row = file.bytes / max(1, rows.num_rows)
             file.outcomes = len(rows.coverage)
             return file, rows.metadata, rows.coverage
     except (pa.ArrowInvalid, FileNotFoundError, ValueError, TypeError):

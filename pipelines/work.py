@@ -64,19 +64,27 @@ def run(work: Work, engine: Engine, observer: Observer, *, max_failed_ratio: flo
         started = time.monotonic()
         planned = _execute(work, engine, observer, dataset, max_failed_ratio, again=False)
         executed = time.monotonic()
-        finished = finalize(work.job, work.ask)
+        finished = _finalize(work, engine)
         if isinstance(finished, Unfinished):
             if finished.unfit:
                 observer.incident(_again_words(finished))
             _execute(work, engine, observer, dataset, max_failed_ratio, again=True)
             executed = time.monotonic()
-            finished = finalize(work.job, work.ask)
+            finished = _finalize(work, engine)
         if isinstance(finished, Unfinished):
             raise StorageError(f"{work.ask.output}: {_again_words(finished)}; repeat the command, it continues")
         seconds = {"run": executed - started, "finalize": time.monotonic() - executed}
     counts = finished.manifest.counts
     exceeded = share_exceeded(counts["failed"], counts["inputs"], max_failed_ratio)
     return RunResult(finished, planned, seconds, exceeded)
+
+
+def _finalize(work: Work, engine: Engine) -> Finished | Unfinished:
+    if engine.is_local:
+        return finalize(work.job, work.ask)
+    from pipelines.spread_files import spread_files
+
+    return finalize(work.job, work.ask, spread_files(work, engine))
 
 
 def _again_words(unfinished: Unfinished) -> str:

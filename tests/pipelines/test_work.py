@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from od_core.errors import OutputError, TooManyFailedError, UsageError
+from od_core.errors import OutputError, StorageError, TooManyFailedError, UsageError
+from pipelines import data_files, finalize, spread_files
 from pipelines.dataset import Dataset
 from pipelines.engine import Engine
 from pipelines.items import ItemReport, Piece
@@ -114,6 +115,38 @@ def test_changed_and_removed_inputs_leave_no_old_row(texts: Texts, tmp_path: pat
     assert (result.planned_inputs, result.finished.removed_inputs) == (1, 2)
     do(folder, tmp_path / "fresh")
     assert dataset_rows(tmp_path / "out") == dataset_rows(tmp_path / "fresh")
+
+
+def test_workers_of_a_cluster_write_the_data_files_of_a_large_run_and_the_launcher_none(
+    texts: Texts, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = some(texts, 20)
+    monkeypatch.setattr(data_files, "MAX_FILE_PIECES", 3)
+    do(folder, tmp_path / "here")
+    monkeypatch.setattr(finalize, "SPREAD_BYTES", 0)
+    monkeypatch.setattr(finalize, "write_here", None)
+    work = toy_work([str(folder)], tmp_path / "there", ToyJob(), isolation="none", run_id="there")
+    engine = Engine("apache_beam.runners.portability.fn_api_runner.FnApiRunner")
+    assert run(work, engine, Silent(), max_failed_ratio=1.0).finished.changed
+    assert dataset_rows(tmp_path / "there") == dataset_rows(tmp_path / "here")
+    manifests = [(tmp_path / name / "manifest.json").read_text() for name in ("here", "there")]
+    assert manifests[0] == manifests[1]
+    assert len(json.loads(manifests[0])["files"]) == 7
+
+
+def test_a_data_file_that_a_lost_worker_owes_is_missed(
+    texts: Texts, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finalize, "SPREAD_BYTES", 0)
+    monkeypatch.setattr(spread_files, "write_data_file", lambda *_: pytest.fail("no worker is there"))
+    monkeypatch.setattr(spread_files, "run_graph", lambda *_: None)
+    folder = some(texts)
+    work = toy_work([str(folder)], tmp_path / "out", ToyJob(), isolation="none", run_id="owed")
+    engine = Engine("apache_beam.runners.portability.fn_api_runner.FnApiRunner")
+    with pytest.raises(StorageError, match="a data file was not written: a worker was lost"):
+        run(work, engine, Silent(), max_failed_ratio=1.0)
+    assert not (tmp_path / "out/manifest.json").exists()
+    assert do(folder, tmp_path / "out").planned_inputs == 0
 
 
 def test_an_output_is_not_emptied_because_a_disk_is_not_mounted(texts: Texts, tmp_path: pathlib.Path) -> None:

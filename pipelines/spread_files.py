@@ -1,0 +1,86 @@
+"""Data files written by the workers of a cluster: no row of a large run passes through the launcher.
+
+Which rows go into which file lies in files of the output's work folder, beside which a worker notes what it wrote: what
+travels through Beam is their numbers.
+"""
+
+# No `from __future__ import annotations` here: Beam reads the type hints when the graph is built.
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import apache_beam as beam
+
+from od_core import storage
+from od_core.errors import StorageError
+from pipelines.data_files import Layout, WriteFiles, write_data_file
+from pipelines.dataset import Dataset
+from pipelines.engine import Engine, run_graph
+from pipelines.executor import Work
+from pipelines.manifest import DataFile
+
+
+def spread_files(work: Work, engine: Engine) -> WriteFiles:
+    """Write data files with the workers of an engine."""
+    folder = storage.join(Dataset(work.ask.output).work, "layouts")
+
+    def write(provenance: Mapping[str, object], files: Iterable[Layout]) -> list[DataFile]:
+        storage.remove_folder(folder)  # of a run that was stopped here
+        count = 0
+        for layout in files:
+            storage.write_text(_layout_path(folder, count), json.dumps(layout.to_json()))
+            count += 1
+        run_graph(engine, lambda root: _build(root, work, folder, count, provenance))
+        return [_written(folder, number, work.ask.output) for number in range(count)]
+
+    return write
+
+
+def _layout_path(folder: str, number: int) -> str:
+    return storage.join(folder, f"{number:06d}.json")
+
+
+def _note_path(folder: str, number: int) -> str:
+    return storage.join(folder, f"{number:06d}-written.json")
+
+
+def _written(folder: str, number: int, output: str) -> DataFile:
+    path = _note_path(folder, number)
+    if storage.stat(path) is None:
+        raise StorageError(
+            f"{output}: a data file was not written: a worker was lost. Repeat the command, it continues"
+        )
+    return DataFile(**json.loads(storage.read_bytes(path)))
+
+
+def _build(root: beam.Pipeline, work: Work, folder: str, count: int, provenance: Mapping[str, object]) -> Any:
+    return (
+        root
+        | beam.Impulse()
+        | "Number" >> beam.FlatMap(_numbers, count).with_output_types(int)
+        | "SpreadFiles" >> beam.Reshuffle()
+        | "WriteFiles" >> beam.ParDo(_WriteFn(work, folder, dict(provenance)))
+    )
+
+
+def _numbers(_: bytes, count: int) -> Iterable[int]:
+    return range(count)
+
+
+class _WriteFn(beam.DoFn):
+    def __init__(self, work: Work, folder: str, provenance: Mapping[str, object]):
+        self._work = work
+        self._folder = folder
+        self._provenance = provenance
+
+    def setup(self) -> None:
+        self._work.enter_process()
+
+    def process(self, number: int) -> Iterator[int]:
+        note = _note_path(self._folder, number)
+        if storage.stat(note) is None:  # a runner that repeats a stage repeats finished files too
+            layout = Layout.from_json(json.loads(storage.read_bytes(_layout_path(self._folder, number))))
+            file = write_data_file(self._work.ask.output, self._work.job, self._provenance, layout)
+            storage.write_text(note, json.dumps(file._asdict()))
+        yield number
