@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from od_core import storage
 from od_core.annotations.annotated import AnnotatedImage, AnnotationFault, no_such_path, parent_folder, short_place
-from od_core.annotations.voc_xml import MAX_BYTES, XmlFile, parse_voc
+from od_core.annotations.voc_xml import MAX_BYTES, XmlFile, is_labelme, parse_voc
 from od_core.errors import UsageError
 from od_core.images import IMAGE_EXTENSIONS
 
@@ -107,6 +107,27 @@ class VocAnnotations:
                     missing.append(AnnotationFault(place, message, None, split=split))
         return VocAnnotations(self._files, self.images_folder, missing, root=self._root, splits=splits)
 
+    def refuse_labelme(self, given: str) -> None:
+        """Refuse annotations whose first file is one of LabelMe: its elements have the same names, but no boxes.
+
+        Raises:
+            UsageError: they are; `given` is the path that was asked for.
+        """
+        first = self._files[0] if self._files else None
+        if first is not None and is_labelme(self._content(first)):
+            raise UsageError(
+                f"{given}: annotations of LabelMe ({first.place} has polygons or masks, and no <bndbox>), which are not"
+                " read: convert them to Pascal VOC or COCO first"
+            )
+
+    def _content(self, file: XmlFile) -> bytes:
+        """What is in a file, or nothing if it cannot be read."""
+        try:
+            with storage.open_input(file.path) as opened:
+                return opened.read(MAX_BYTES + 1)
+        except OSError:
+            return b""
+
     def _read(self, file: XmlFile) -> list[AnnotatedImage | AnnotationFault]:
         try:
             with storage.open_input(file.path) as opened:
@@ -140,17 +161,21 @@ def open_voc(path: str) -> VocAnnotations:
             as in ImageSets/Main, whose Annotations/ is found two folders up, one up, or beside it.
 
     Raises:
-        UsageError: no such path, no XML files there, or a list without its annotations.
+        UsageError: no such path, no XML files there, a list without its annotations, or annotations of LabelMe.
     """
     if storage.stat(path) is None:
         if not storage.is_folder(path):
             raise no_such_path(path)
         inner = storage.join(path, ANNOTATIONS)
-        return _of_folder(inner if storage.is_folder(inner) else path.rstrip("/") or "/")
-    if posixpath.splitext(path)[1].lower() == ".txt":
-        return _of_list(path)
-    folder, name = posixpath.split(path)
-    return VocAnnotations([XmlFile(path, name, short_place(path))], _images_folder(folder, beside=_has_images(folder)))
+        found = _of_folder(inner if storage.is_folder(inner) else path.rstrip("/") or "/")
+    elif posixpath.splitext(path)[1].lower() == ".txt":
+        found = _of_list(path)
+    else:
+        folder, name = posixpath.split(path)
+        images = _images_folder(folder, beside=_has_images(folder))
+        found = VocAnnotations([XmlFile(path, name, short_place(path))], images)
+    found.refuse_labelme(path)
+    return found
 
 
 def _split_lists(root: str) -> dict[str, str]:

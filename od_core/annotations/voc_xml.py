@@ -51,6 +51,8 @@ _OTHER_ROOTS = {
     "tagset": "perhaps one of ImageTagger",
 }
 
+_LABELME_MARKS = (b"<polygon>", b"<segm>", b"<imagesize>")
+
 
 class XmlFile(NamedTuple):
     """One annotation file: its path or URI, its path below the annotation folder, and its name in messages."""
@@ -120,6 +122,11 @@ def other_xml(root: str) -> str:
         f"the XML's outermost element is <{root[:40]}>{f' ({other})' if other else ''}, where a Pascal VOC annotation "
         f"has <{ROOT}>"
     )
+
+
+def is_labelme(content: bytes) -> bool:
+    """Whether an XML file with <annotation> outermost is one of LabelMe: polygons or masks, and not one <bndbox>."""
+    return b"<bndbox" not in content and any(mark in content for mark in _LABELME_MARKS)
 
 
 def root_of(start: bytes) -> str | None:

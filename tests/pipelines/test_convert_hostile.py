@@ -1,6 +1,7 @@
 """Files that are made, or damaged, to hurt: each is refused with a reason, and the others go on."""
 
 import io
+import json
 import os
 import pathlib
 import struct
@@ -13,6 +14,7 @@ from PIL import Image
 from od_core import storage
 from pipelines import work
 from pipelines.convert import record as convert_record
+from pipelines.convert import shapes as convert_shapes
 from tests.pipelines.made_annotations import (
     picture,
     voc_object,
@@ -89,3 +91,40 @@ def test_a_file_that_grows_after_it_was_planned_is_not_read_to_its_end(
     assert len(picture()) < 1500
     do(tmp_path / "in", tmp_path / "out", job())
     assert failures(tmp_path / "out")["a.jpg"].startswith("a file of more than ")
+
+
+def test_a_hundred_thousand_boxes_of_every_kind_in_one_image(tmp_path: pathlib.Path) -> None:
+    """No step may cost the square of them: it would not end here."""
+    kinds = {
+        "good": "a.jpg,cat,1,2,9,9",
+        "clipped": "a.jpg,cat,-1,2,9,9",
+        "empty": "a.jpg,cat,5,2,5,9",
+        "not usable": "a.jpg,cat,nan,2,9,9",
+    }
+    table = "\n".join(["filename,class,xmin,ymin,xmax,ymax", *(line for line in kinds.values() for _ in range(25_000))])
+    write_files(tmp_path / "in", {"boxes.csv": table, "images/a.jpg": picture()})
+    do(tmp_path / "in/boxes.csv", tmp_path / "out", job())
+    images, boxes = summed_up(tmp_path / "out")
+    assert images["written"] == 1
+    assert boxes == {"found": 100_000, "written": 50_000, "clipped": 25_000, "dropped": 25_000, "rejected": 25_000}
+
+
+def test_masks_that_are_too_many_for_a_record_are_refused_before_any_is_drawn(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convert_shapes, "MAX_MASK_PIXELS", 3 * 40 * 30)
+    annotations = [
+        {"id": number, "image_id": image, "category_id": 1, "bbox": [1, 1, 5, 5], "segmentation": [[1, 1, 6, 1, 6, 6]]}
+        for number, image in enumerate([1, 1, 1, 2, 2, 2, 2])
+    ]
+    images = [{"id": number, "file_name": f"{number}.jpg", "width": 40, "height": 30} for number in (1, 2)]
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "cat"}]}
+    pictures = {f"images/{number}.jpg": picture(number) for number in (1, 2)}
+    write_files(tmp_path, {"i.json": json.dumps(content), **pictures})
+    do(tmp_path / "i.json", tmp_path / "out", job(masks=True, images=str(tmp_path / "images")))
+    assert failures(tmp_path / "out").keys() == {"2.jpg"}
+    assert failures(tmp_path / "out")["2.jpg"].startswith("its 4 masks of 40 x 30 px are more than the")
+    images_count, boxes = summed_up(tmp_path / "out")
+    assert (images_count["rejected"], boxes["written"], boxes["rejected"]) == (1, 3, 4)
+    do(tmp_path / "i.json", tmp_path / "without", job(images=str(tmp_path / "images")))
+    assert failures(tmp_path / "without") == {}

@@ -13,6 +13,10 @@ COCO = json.dumps({"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [
 TABLE = "filename,class,xmin,ymin,xmax,ymax\na.jpg,,,,,\n"
 OPEN_IMAGES = "ImageID,LabelName,XMin,XMax,YMin,YMax\n"
 NAMES = "names: [a]"
+LABELME = (
+    "<annotation><filename>a.jpg</filename><object><name>cat</name><polygon><pt><x>1</x><y>2</y></pt></polygon></object>"
+    "<imagesize><nrows>7</nrows><ncols>10</ncols></imagesize></annotation>"
+)
 CVAT = '<?xml version="1.0" encoding="utf-8"?>\n<!-- <annotation> -->\n<annotations/>'
 
 
@@ -131,6 +135,13 @@ def test_options_of_other_formats_are_refused(write, options, message):
         ({"V/b.json": COCO, "V/a.json": COCO}, "V", "give that, if it is one of {root}/V/a.json, {root}/V/b.json"),
         ({"V/a.xml": CVAT}, "V", "<annotations> (an annotation of CVAT), where a Pascal VOC annotation has"),
         ({"a.xml": CVAT}, "a.xml", "<annotations> (an annotation of CVAT)"),
+        (
+            {"V/a.xml": LABELME},
+            "V",
+            "annotations of LabelMe (V/a.xml has polygons or masks, and no <bndbox>)",
+        ),
+        ({"Annotations/s/a.xml": LABELME}, ".", "convert them to Pascal VOC or COCO first"),
+        ({"a.xml": LABELME}, "a.xml", "{root}/a.xml: annotations of LabelMe"),
         ({"a.xml": VOC}, "b.xml", "{root}/b.xml: no such file or folder; did you mean {root}/a.xml?"),
         ({"a.xml": VOC}, "completely/else", "{root}/completely/else: no such file or folder"),
     ],
