@@ -1,4 +1,8 @@
-"""A folder that exists whole or not at all: made beside its place, under a name of its own, then put there."""
+"""A folder that exists whole or not at all: made beside its place, under a name of its own, then put there.
+
+On an object store, where nothing is renamed, the manifest stands for the whole: it goes before the first file changes,
+and comes back behind the last.
+"""
 
 import contextlib
 import errno
@@ -7,7 +11,9 @@ import json
 import os
 import pathlib
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from od_core import storage
 from od_core.errors import OutputError, StorageError
@@ -15,6 +21,7 @@ from od_core.errors import OutputError, StorageError
 MANIFEST = "manifest.json"
 
 _MARK = "boxbeam"
+_UPLOADS_AT_ONCE = 16
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -25,21 +32,25 @@ def check_folder(path: str, made_by: str) -> None:
         made_by: what such folders say of themselves: "export/1".
 
     Raises:
-        OutputError: not on a local disk, a file, or a folder with other people's files.
+        OutputError: a file, or a folder with other people's files.
     """
     if storage.is_remote(path):
-        raise OutputError(
-            f"{path}: a folder is put in its place whole, which only local disks can do; choose one there"
-        )
+        if storage.stat(path) is not None:
+            raise OutputError(f"{path}: is a file, where a folder is to be made; choose another --output")
+        if storage.is_folder(path) and _maker(path) != made_by:
+            raise _strangers_files(path)
+        return
     place = pathlib.Path(storage.local_path(path))
     if not os.path.lexists(place):
         return
     if not place.is_dir():
         raise OutputError(f"{path}: is a file, where a folder is to be made; choose another --output")
-    if any(place.iterdir()) and _maker(place) != made_by:
-        raise OutputError(
-            f"{path}: holds files that are not such an output, and would be lost; choose another --output"
-        )
+    if any(place.iterdir()) and _maker(str(place)) != made_by:
+        raise _strangers_files(path)
+
+
+def _strangers_files(path: str) -> OutputError:
+    return OutputError(f"{path}: holds files that are not such an output, and would be lost; choose another --output")
 
 
 @contextlib.contextmanager
@@ -54,6 +65,14 @@ def commit_folder(path: str, made_by: str, manifest: Mapping[str, object]) -> It
         StorageError: the disk is full or cannot be written to.
     """
     check_folder(path, made_by)
+    text = json.dumps({_MARK: made_by, **manifest}, indent=1, ensure_ascii=False) + "\n"
+    if storage.is_remote(path):
+        with tempfile.TemporaryDirectory(prefix="boxbeam-") as scratch:
+            made = pathlib.Path(scratch)
+            with _writing(path, only=_NO_SPACE):
+                yield made
+            _upload(made, path, text)
+        return
     place = pathlib.Path(os.path.abspath(storage.local_path(path)))
     with _writing(path):
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -63,8 +82,7 @@ def commit_folder(path: str, made_by: str, manifest: Mapping[str, object]) -> It
             with _writing(path, only=_NO_SPACE):
                 yield unfinished
             with _writing(path):
-                text = json.dumps({_MARK: made_by, **manifest}, indent=1, ensure_ascii=False)
-                (unfinished / MANIFEST).write_text(text + "\n", encoding="utf-8")
+                (unfinished / MANIFEST).write_text(text, encoding="utf-8")
                 _put(unfinished, place)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -84,9 +102,26 @@ def _writing(path: str, only: Sequence[int] = ()) -> Iterator[None]:
         ) from error
 
 
-def _maker(place: pathlib.Path) -> object:
+def _upload(made: pathlib.Path, path: str, manifest: str) -> None:
+    """Put files in the place of those of a folder on an object store; they are gone here afterwards."""
+    before = {info.path for info in storage.walk(path)}
+    storage.remove([storage.join(path, MANIFEST)])
+    files = {storage.join(path, file.relative_to(made).as_posix()): file for file in made.rglob("*") if file.is_file()}
+
+    def put(target: str) -> None:
+        with storage.commit(target) as temporary:
+            shutil.move(files[target], temporary)
+
+    with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as threads:
+        for _ in threads.map(put, sorted(files)):
+            pass
+    storage.remove(sorted(before - files.keys() - {storage.join(path, MANIFEST)}))
+    storage.write_text(storage.join(path, MANIFEST), manifest)
+
+
+def _maker(place: str) -> object:
     try:
-        return json.loads((place / MANIFEST).read_bytes()).get(_MARK)
+        return json.loads(storage.read_bytes(storage.join(place, MANIFEST))).get(_MARK)
     except (OSError, ValueError, AttributeError):
         return None
 

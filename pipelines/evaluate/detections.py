@@ -55,8 +55,8 @@ def find_detections(path: str) -> DetectionsSet:
     if not storage.is_folder(path):
         what = "this pattern matches no TFRecord file" if storage.has_wildcard(path) else "no such file or folder"
         raise UsageError(
-            f"{path}: {what}; --detections is what boxbeam infer wrote as its --output, COCO results (.json), or"
-            " TFRecords with detections"
+            f"{path}: {what}; --detections is what boxbeam infer wrote as its --output (evaluate takes COCO results"
+            " and TFRecords with detections too)"
         )
     dataset = Dataset(path)
     manifest = dataset.manifest()

@@ -52,10 +52,11 @@ class Shown(NamedTuple):
 
 
 def show_image(path: str, *, copy: bool = False) -> Shown:
-    """A picture file; `copy`: with a preview, also of what a browser shows."""
+    """A picture file; `copy`: with a preview, also of what a browser shows, as of pictures on other file systems."""
     try:
         encoded = storage.read_bytes(path)
-        return show_encoded(encoded, copy=copy or read_header(encoded).format not in _FORMATS_SHOWN)
+        copy = copy or storage.is_remote(path) or read_header(encoded).format not in _FORMATS_SHOWN
+        return show_encoded(encoded, copy=copy)
     except OSError as error:
         return Shown(note=f"the original cannot be opened: {error.strerror or error}")
     except ImageError as error:

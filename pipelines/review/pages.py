@@ -94,6 +94,8 @@ def review(ask: ReviewAsk, watch: Watch = lambda frames, total: frames) -> Revie
     if is_within(ask.output, ask.detections):
         raise OutputError(f"{ask.output}: lies in the detections, which are not to be changed; choose another --output")
     check_folder(ask.output, MADE_BY)
+    if storage.is_remote(ask.output):  # what lies here cannot be shown from there
+        ask = dataclasses.replace(ask, self_contained=True)
     ask.source_root.check()
     metrics = _metrics(ask.evaluation) if ask.evaluation else []
     classes = classes_of(detections)

@@ -7,8 +7,10 @@ import sys
 
 import pytest
 
+from od_core import storage
 from od_core.errors import OutputError
 from od_core.folder_commit import check_folder, commit_folder
+from tests.memory_files import MemoryFiles
 
 
 def make(place: pathlib.Path, **files: str) -> None:
@@ -81,6 +83,44 @@ def test_other_peoples_files_are_not_replaced(tmp_path: pathlib.Path) -> None:
         check_folder(str(tmp_path / "file"), "test/1")
     with pytest.raises(OutputError, match="would be lost"):
         make(tmp_path / "other")
-    with pytest.raises(OutputError, match="local disks"):
-        check_folder("s3://bucket/out", "test/1")
     make(tmp_path / "empty", a="1")
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> MemoryFiles:
+    made = MemoryFiles()
+    monkeypatch.setattr(storage, "_remote", made)
+    return made
+
+
+def test_on_an_object_store_the_manifest_goes_first_and_comes_last(bucket: MemoryFiles) -> None:
+    for names in ("ab", "bc"):
+        with commit_folder("mem://b/out", "test/1", {"said": 1}) as folder:
+            (folder / "sub").mkdir()
+            for name in names:
+                (folder / "sub" / name).write_text(name * 2)
+    manifest = bucket.files.pop("mem://b/out/manifest.json")
+    assert json.loads(manifest) == {"boxbeam": "test/1", "said": 1}
+    assert bucket.files == {"mem://b/out/sub/b": b"bb", "mem://b/out/sub/c": b"cc"}
+    first, *between, last = bucket.log[-5:]
+    assert first == ("remove", "mem://b/out/manifest.json")
+    assert sorted(between) == [("remove", "mem://b/out/sub/a"), *(("upload", f"mem://b/out/sub/{n}") for n in "bc")]
+    assert last == ("upload", "mem://b/out/manifest.json")
+
+
+def test_on_an_object_store_a_failure_changes_nothing(bucket: MemoryFiles) -> None:
+    def fail() -> None:
+        with commit_folder("mem://b/out", "test/1", {}) as folder:
+            (folder / "a").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert bucket.log == []
+
+
+def test_other_peoples_files_on_an_object_store_are_not_replaced(bucket: MemoryFiles) -> None:
+    bucket.files["mem://b/mine/photo.jpg"] = b""
+    for path in ("mem://b/mine", "mem://b/mine/photo.jpg"):
+        with pytest.raises(OutputError, match="choose another --output"):
+            check_folder(path, "test/1")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from od_core import storage
 from od_core.errors import OutputError, UsageError
 from od_core.examples import encode_example
 from od_core.images import read_header
@@ -18,6 +19,7 @@ from od_core.source_root import SourceRoot
 from od_core.video import describe_video
 from pipelines.review.pages import ReviewAsk, Reviewed, review
 from tests.blocks_scene import draw_scene, jpeg
+from tests.memory_files import MemoryFiles
 from tests.pipelines.evaluation_files import found_row, write_detections
 from tests.pipelines.review_files import HOSTILE_KEY, LEFT, SIZE, Place, write_place
 
@@ -207,3 +209,19 @@ def test_wrong_usage_is_refused_and_nothing_changes(place: Place, tmp_path: path
         with pytest.raises(UsageError, match="no such"):
             review(ReviewAsk(found, str(tmp_path / "pages"), **other))
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_pages_on_an_object_store_are_self_contained(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As are those of originals that lie on one."""
+    bucket = MemoryFiles()
+    monkeypatch.setattr(storage, "_remote", bucket)
+    assert review(ReviewAsk(str(place.found), "mem://b/pages")).not_shown == 2
+    names = {path.removeprefix("mem://b/pages/") for path in bucket.files}
+    assert {"index.html", "manifest.json", "data/overview.js", "previews/000/1.jpg", "videos/000/3.mp4"} <= names
+    for path in place.originals.rglob("*.*"):
+        bucket.files[f"mem://b/in/{path.relative_to(place.originals)}"] = path.read_bytes()
+    output = place.found.parent / "of_a_bucket"
+    assert review(ReviewAsk(str(place.found), str(output), source_root=SourceRoot("mem://b/in"))).not_shown == 2
+    urls = {item["url"] for item in items_of(output).values()}
+    assert urls == {"", "previews/000/0.jpg", "previews/000/1.jpg", "previews/000/5.jpg", "videos/000/3.mp4"}
+    shutil.rmtree(output)
