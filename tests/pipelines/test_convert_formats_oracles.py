@@ -242,8 +242,8 @@ DATA_SETS: dict[str, Count] = {
     f"{MADE}/pet/input/annotations/xmls": lambda path: voc(path, f"{MADE}/pet/input/images"),
 }
 
-# What is wrong with them, as the report calls it; nothing else is. (It says elsewhere which images no annotation is about,
-# and which places are not there.)
+# What is wrong with them, as the report calls it; nothing else is. (Images that no annotation is about, and places that
+# are not there, it tells elsewhere.)
 DEFECTS: dict[str, dict[str, int]] = {
     "data/datasets/bccd/BCCD": {"empty_boxes_dropped": 2},
     "data/datasets/bccd/test.csv": {"empty_boxes_dropped": 2},
