@@ -66,6 +66,8 @@ class RangeFiles:
             ranges.append(RenderedRange(**fields, error=error and FrameError(*error)))
             if error:
                 break
+            if ranges[-1].frames and storage.stat(self.video(piece)) is None:
+                return None
         told = zip(pieces, ranges, strict=False)
         outcomes = [Outcome(piece, "done", 0, joint=one.joint()) for piece, one in told if not one.error]
         return None if misfits(outcomes) else ranges

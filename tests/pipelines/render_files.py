@@ -19,7 +19,7 @@ from od_core.label_map import LabelMap
 from od_core.schemas import FrameRow, detections_table, ground_truth_table
 from pipelines import observer
 from pipelines.dataset import Dataset
-from pipelines.engine import Engine
+from pipelines.engine import LOCAL_RUNNER, Engine
 from pipelines.executor import Work
 from pipelines.finalize import Finished, finalize
 from pipelines.infer.job import InferJob
@@ -182,7 +182,9 @@ def render_it(tmp_path: pathlib.Path, output: str = "out", **options: object) ->
     return rendered(tmp_path / output)
 
 
-def run_it(tmp_path: pathlib.Path, output: str, job: RenderJob, processes: int = 1) -> dict[str, dict[str, Any]]:
+def run_it(
+    tmp_path: pathlib.Path, output: str, job: RenderJob, processes: int = 1, runner: str = LOCAL_RUNNER
+) -> dict[str, dict[str, Any]]:
     """Render tmp_path/found into a folder by the engine: in this process, or in so many of its own."""
     work = Work(
         job=job,
@@ -193,7 +195,7 @@ def run_it(tmp_path: pathlib.Path, output: str, job: RenderJob, processes: int =
         memory_bytes=None,
         run_id=output,
     )
-    run(work, Engine(), observer.Silent(), max_failed_ratio=1)
+    run(work, Engine(runner), observer.Silent(), max_failed_ratio=1)
     return rendered(tmp_path / output)
 
 

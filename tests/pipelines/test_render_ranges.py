@@ -129,9 +129,10 @@ def test_ranges_join_to_what_one_piece_gives(
 def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path: pathlib.Path, video: pathlib.Path) -> None:
     job = RenderJob(range_bytes=ranges_of(video, 7))
     rows = [run_it(tmp_path, f"by_{count}", job, count) for count in (1, 2)]
-    assert rows[0] == rows[1]
-    files = [tmp_path / f"by_{count}/long.mkv.mp4" for count in (1, 2)]
-    assert files[0].read_bytes() == files[1].read_bytes()
+    rows.append(run_it(tmp_path, "by_beam", job, runner="FnApiRunner"))  # as a cluster does: planned by a worker
+    assert rows[0] == rows[1] == rows[2]
+    files = [(tmp_path / f"by_{name}/long.mkv.mp4").read_bytes() for name in ("1", "2", "beam")]
+    assert files[0] == files[1] == files[2]
     report = json.loads((tmp_path / "by_2/manifest.json").read_text())["counts"]
     assert (report["inputs"], report["done"], report["frames"]) == (1, 1, COUNT)
 
