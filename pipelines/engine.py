@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from od_core.errors import BoxbeamError, StorageError
+from pipelines.s3_files import without_keys
 
 LOCAL_RUNNER = "DirectRunner"
 
@@ -42,7 +43,8 @@ def run_graph(engine: Engine, build: Callable[[Any], object]) -> None:
         # Named, because today's DirectRunner first tries to download another runner.
         pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(list(engine.beam_options)))
     else:
-        options = PipelineOptions(list(engine.beam_options), runner=engine.runner)
+        # boxbeam's own graphs carry their keys to S3 themselves.
+        options = PipelineOptions(without_keys(engine.beam_options), runner=engine.runner)
         pipeline = beam.Pipeline(options=options)
     build(pipeline)
     try:

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, NamedTuple, NoReturn, cast
 from od_core.errors import BoxbeamError, StorageError, UsageError
 from od_core.storage import FileInfo
 
+_KEYS = ("--s3_access_key_id", "--s3_secret_access_key", "--s3_session_token")
 _FIRST_BYTES = 256 << 10
 _MOST_BYTES = 16 << 20
 _PART_BYTES = 64 << 20  # of an upload in parts: 10,000 of them are the most there may be
@@ -209,6 +210,22 @@ class _RangeReader(io.RawIOBase):
         if code in ("412", "PreconditionFailed"):
             return OSError(errno.ESTALE, "it was replaced while it was read", self._path)
         return OSError(errno.EIO, str(error), self._path)
+
+
+def without_keys(options: Sequence[str]) -> list[str]:
+    """The options of a run without the keys to S3: Beam's workers write the options they get into their logs."""
+    kept: list[str] = []
+    is_key = False
+    for option in options:
+        name, equals, _ = option.partition("=")
+        if is_key and not option.startswith("--"):
+            is_key = False
+            continue
+        is_key = name in _KEYS
+        if not is_key:
+            kept.append(option)
+        is_key = is_key and not equals
+    return kept
 
 
 class _Settings(NamedTuple):

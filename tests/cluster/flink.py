@@ -22,6 +22,10 @@ from .processes import free_ports, listens, running, wait_until
 
 TASK_MANAGERS = 2  # of one slot each
 
+# Without it every stage of a job starts its Python workers anew. With it a TaskManager takes a worker that died for
+# alive, and the job fails: not for tests of faults.
+KEEP_WORKERS = "--environment_cache_millis=60000"
+
 
 @dataclasses.dataclass
 class FlinkCluster:
@@ -38,6 +42,10 @@ class FlinkCluster:
     witness: pathlib.Path
     task_managers: list[subprocess.Popen[bytes]]
     start_task_manager: Callable[[], None]
+
+    def logs(self) -> list[pathlib.Path]:
+        """What its programs, and its Python workers, have written so far."""
+        return sorted(self.witness.parent.glob("*.log"))
 
     def kill_task_manager(self) -> None:
         """SIGKILL for the oldest TaskManager and its Python workers, as when a machine is lost; `start` another one."""
@@ -121,8 +129,6 @@ def flink_cluster(class_path: Sequence[pathlib.Path], *, java: str, folder: path
             f"--environment_config={json.dumps({'command': str(_boot_program(folder, witness))})}",
             # In place of the job server's whole class path, which the cluster has already: half of a small job's time.
             f"--files_to_stage={nothing}",
-            # Without this every stage of a job starts its Python workers anew.
-            "--environment_cache_millis=60000",
             "--sdk_worker_parallelism=1",
         ]
         yield FlinkCluster(options, witness, task_managers, start_task_manager)

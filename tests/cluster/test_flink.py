@@ -7,7 +7,7 @@ import pytest
 
 from .chain import FRAMES, IMAGES, LONG_FRAMES, ODD_NAMES, Scene, contents, run_chain, write_long_video
 from .commands import boxbeam, commits
-from .flink import TASK_MANAGERS, FlinkCluster
+from .flink import KEEP_WORKERS, TASK_MANAGERS, FlinkCluster
 from .s3 import S3Server
 
 pytestmark = pytest.mark.cluster
@@ -19,7 +19,7 @@ JOBS = {"convert": "records", "infer": "found", "render": "pictures"}
 def there(flink: FlinkCluster, scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The chain's outputs as the cluster makes them; what the launcher itself commits is noted in logs/witness/."""
     folder = tmp_path_factory.mktemp("there")
-    run_chain(scene, str(folder / "out"), flink.options, logs=folder / "logs")
+    run_chain(scene, str(folder / "out"), [*flink.options, KEEP_WORKERS], logs=folder / "logs")
     return folder / "out"
 
 

@@ -1,8 +1,9 @@
 """What befalls a cluster in the middle of a job: a lost machine, a killed worker, a cancelled job. Nothing befalls the
-rows, and only work in flight is done again.
+output, and only work in flight is done again.
 
-The job is the toy of the engine's own tests, one file an item: some items are done at once, the others wait for a gate,
-so that the job is in its middle for as long as a test wants.
+Which work is done again the toy of the engine's own tests tells, one file an item: some items are done at once, the
+others wait for a gate, so that the job is in its middle for as long as a test wants. convert and render, which have
+more to clean up than parts, are disturbed as soon as there is something to disturb.
 """
 
 import collections
@@ -19,7 +20,8 @@ import pytest
 
 from tests.pipelines.conftest import Rows, dataset_rows
 
-from .commands import environment
+from .chain import OUTPUTS, Scene, contents, job_arguments
+from .commands import command, environment
 from .flink import TASK_MANAGERS, FlinkCluster
 from .places import REPOSITORY
 from .processes import running, wait_until
@@ -94,7 +96,7 @@ def _items(page: pathlib.Path) -> list[str]:
 
 def finish(toy: Toy, process: subprocess.Popen[bytes]) -> None:
     """Wait for the end, and see that all is there and whole."""
-    assert process.wait(300) == 0, toy.log.read_text()
+    assert process.wait(240) == 0, toy.log.read_text()
     assert dataset_rows(toy.output) == toy.rows
 
 
@@ -129,3 +131,22 @@ def test_a_cancelled_job_that_is_submitted_again_continues(flink: FlinkCluster, 
     with toy.started() as process:
         finish(toy, process)
     assert_not_done_again(done, toy.times_begun())
+
+
+@pytest.mark.parametrize(("job", "lost"), [("convert", "python worker"), ("render", "task manager")])
+def test_a_loss_changes_no_file(
+    flink: FlinkCluster, scene: Scene, here: pathlib.Path, tmp_path: pathlib.Path, job: str, lost: str
+) -> None:
+    output, log = tmp_path / "out", tmp_path / f"{job}.log"
+    arguments = (*job_arguments(scene, str(here), job), "--output", output, *flink.options)
+    with running(command(job, *arguments), log=log, folder=tmp_path, env=environment(tmp_path / "witness")) as process:
+        parts = output / "_work" / "parts"
+        wait_until(lambda: any(parts.glob("*.parquet")), process, what=f"{job}, to have done an item", log=log)
+        if lost == "task manager":
+            flink.kill_task_manager()
+            flink.start_task_manager()
+        else:
+            flink.kill_python_worker(output)
+        assert process.wait(240) == 0, log.read_text()
+    assert contents(output) == contents(here / OUTPUTS[job])
+    assert not [path for path in output.rglob("*") if path.name.startswith((".", "_"))]

@@ -9,7 +9,7 @@ from od_core.storage import RemoteFiles
 from pipelines import file_systems
 from pipelines.beam_files import BeamFiles
 from pipelines.file_systems import FileSystems
-from pipelines.s3_files import S3Files
+from pipelines.s3_files import S3Files, without_keys
 
 OPTIONS = ("--s3_endpoint_url=http://127.0.0.1:9", "--s3_access_key_id=a", "--s3_secret_access_key=b")
 
@@ -73,3 +73,13 @@ def test_s3_without_credentials_is_refused_at_once(monkeypatch, tmp_path):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     with pytest.raises(UsageError, match="no credentials for S3 were found"):
         FileSystems(OPTIONS[:1]).stat("s3://bucket/a")
+
+
+def test_keys_are_left_out_of_what_beam_gets():
+    keys = ["--s3_access_key_id", "a", "--s3_secret_access_key=b", "--s3_session_token", "c"]
+    assert without_keys(["--s3_region_name", "x", *keys, "--parallelism=2", "--flag"]) == [
+        *("--s3_region_name", "x"),
+        "--parallelism=2",
+        "--flag",
+    ]
+    assert without_keys(keys) == without_keys([]) == []
