@@ -9,6 +9,7 @@ Strings that repeat (kind, status, label) are plain `string` here and dictionary
 dictionary type inside a list of structs is refused by several of the readers the format is meant for.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -223,15 +224,40 @@ def _keypoint_column(found: Sequence[Detections]) -> pa.ListArray:
     return _list_column(lengths, structs, pa.list_(KEYPOINT))
 
 
-def detections_of(table: pa.Table) -> list[Detections | None]:
+def detections_of(table: pa.Table, *, with_shapes: bool = False) -> list[Detections | None]:
     """The detections of every row of a table with a `detections` column; None for failed rows.
 
-    Only boxes, scores and classes are read; unknown columns are ignored.
+    Boxes, scores and classes are read, and `with_shapes` masks and keypoints; unknown columns are ignored.
     """
     structs, parts = _flattened(table.column("detections"))
     boxes = _box_rows(structs)
     scores, classes = _numbers(structs, "score", np.float32), _numbers(structs, "class_id", np.int32)
-    return [part and Detections(boxes[part], scores[part], classes[part]) for part in parts]
+    found = [part and Detections(boxes[part], scores[part], classes[part]) for part in parts]
+    names = {field.name for field in structs.type}
+    if not with_shapes or not {"mask", "keypoints"} <= names:
+        return found
+    masks, points = structs.field("mask"), structs.field("keypoints")
+    if masks.null_count == len(masks) and points.null_count == len(points):
+        return found
+    return [
+        one and dataclasses.replace(one, masks=_masks(masks[part]), keypoints=_keypoints(points[part]))
+        for one, part in zip(found, parts, strict=True)
+    ]
+
+
+def _masks(column: pa.BinaryArray) -> tuple[bytes, ...] | None:
+    """The masks of one row, those that are null empty; None if all are."""
+    return tuple(mask or b"" for mask in column.to_pylist()) if column.null_count < len(column) else None
+
+
+def _keypoints(column: pa.ListArray) -> FloatArray | None:
+    """float32 (N, K, 3), rows [y, x, score], of one row; None where not every detection has K of them."""
+    lengths = set(column.value_lengths().to_pylist())
+    if len(lengths) != 1 or None in lengths:
+        return None
+    structs = column.flatten()
+    points = np.stack([_numbers(structs, name, np.float32) for name in ("y", "x", "score")], axis=1)
+    return points.reshape(len(column), -1, 3)
 
 
 def ground_truths_of(table: pa.Table) -> list[GroundTruth | None]:

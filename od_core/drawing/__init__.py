@@ -12,6 +12,7 @@ from od_core.drawing.annotate import (
 from od_core.drawing.blur import blur
 from od_core.drawing.compose import caption, fit_within, side_by_side
 from od_core.drawing.palette import VERDICT_COLOURS, colour_of
+from od_core.drawing.shapes import draw_shapes
 
 __all__ = [
     "VERDICT_COLOURS",
@@ -22,6 +23,7 @@ __all__ = [
     "draw_ground_truth",
     "draw_judged_detections",
     "draw_judged_ground_truth",
+    "draw_shapes",
     "fit_within",
     "side_by_side",
 ]

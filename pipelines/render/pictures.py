@@ -12,14 +12,16 @@ from od_core.drawing import (
     VERDICT_COLOURS,
     blur,
     caption,
+    colour_of,
     draw_detections,
     draw_ground_truth,
     draw_judged_detections,
     draw_judged_ground_truth,
+    draw_shapes,
     fit_within,
     side_by_side,
 )
-from od_core.drawing.palette import Colour
+from od_core.drawing.palette import UNKNOWN, Colour
 from od_core.errors import ImageError
 from od_core.images import encode_jpeg
 from od_core.metrics.verdicts import Verdict, Verdicts
@@ -84,23 +86,32 @@ class Painter:
         """
         if view.hidden is not None:
             image = blur(image, view.hidden)
-        image, truth = fit_within(image, self._max_side), view.truth
+        whole, image, truth = image, fit_within(image, self._max_side), view.truth
         if not self._with_boxes:
             return image
         text = "  ".join(captions)
         legend = _legend(view.verdicts) if self._by_verdict and view.verdicts is not None else []
+        full = (whole.shape[0], whole.shape[1])
         if self._layout == "side_by_side":
-            left = _captioned(self._with_found(image, view), text, legend)
+            left = _captioned(self._with_found(image, view, full), text, legend)
             titles = (_FOUND, _TRUTH if truth is not None else NO_TRUTH)
             return side_by_side(left, self._with_objects(image, view, with_found=True), titles)
         if self._with_truth and truth is None:
             text = f"{text}  {NO_TRUTH}" if text else NO_TRUTH
-        both = self._with_found(self._with_objects(image, view, with_found=False), view)
+        both = self._with_found(self._with_objects(image, view, with_found=False), view, full)
         return _captioned(both, text, legend)
 
-    def _with_found(self, image: ImageArray, view: View) -> ImageArray:
+    def _with_found(self, image: ImageArray, view: View, size: tuple[int, int]) -> ImageArray:
+        """The image with what was found; `size`: its height and width before it was made smaller."""
         if view.shown is None:
             return image
+        if not self._by_verdict:
+            colours = list(map(colour_of, view.shown.classes.tolist()))
+        elif view.verdicts is None:
+            colours = [UNKNOWN] * len(view.shown)
+        else:
+            colours = [VERDICT_COLOURS[Verdict(verdict)] for verdict in view.verdicts.found.tolist()]
+        image = draw_shapes(image, view.shown, colours, size)
         if self._by_verdict:
             return draw_judged_detections(image, view.shown, view.verdicts, self._labels)
         return draw_detections(image, view.shown, self._labels, min_score=-math.inf)

@@ -176,7 +176,7 @@ def _rows_of(table: pa.Table) -> list[DetectionRow]:
     return [
         DetectionRow(key, frame_index, record_index, width, height, None if error is None else _error(error), found)
         for key, frame_index, record_index, width, height, error, found in zip(
-            *columns, detections_of(table), strict=True
+            *columns, detections_of(table, with_shapes=True), strict=True
         )
     ]
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pathlib
 import re
@@ -119,6 +120,20 @@ def test_detections_are_read_back_from_any_slice_and_any_chunks(founds, data):
     assert detections_of(table.slice(cut)) == founds[cut:]
     assert detections_of(pa.concat_tables([table.slice(cut), table.slice(0, cut)])) == founds[cut:] + founds[:cut]
     assert [row["detections"] is None for row in table.to_pylist()] == [found is None for found in founds]
+
+
+def test_masks_and_keypoints_are_read_back_when_asked_for():
+    bare = _found(1, 2)
+    points = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+    points[1, 0] = np.nan
+    whole = dataclasses.replace(bare, masks=(b"one", b"two"), keypoints=points)
+    founds = [bare, whole, None, dataclasses.replace(whole, masks=None), _found()]
+    table = detections_table([FrameRow(f"{n}", "", "image", 0, detections=one) for n, one in enumerate(founds)], LABELS)
+    read = detections_of(table, with_shapes=True)
+    assert [None if one is None else one.masks for one in read] == [None, (b"one", b"two"), None, None, None]
+    assert [one is None or one.keypoints is None for one in read] == [True, False, True, False, True]
+    np.testing.assert_array_equal(read[1].keypoints, points)
+    np.testing.assert_array_equal(detections_of(table.slice(3), with_shapes=True)[0].keypoints, points)
 
 
 def test_readers_take_what_other_tools_make_of_the_columns():

@@ -1,12 +1,14 @@
 """render: what is drawn on images, beside or below their ground truth, and what is not rendered and why."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from od_core.drawing import caption, colour_of, draw_detections, draw_ground_truth, side_by_side
+from od_core.annotations.shapes import encode_runs
+from od_core.drawing import caption, colour_of, draw_detections, draw_ground_truth, draw_shapes, side_by_side
 from od_core.errors import UsageError
 from od_core.ground_truth import GroundTruth
 from od_core.images import decode_image, encode_jpeg
@@ -129,6 +131,25 @@ def test_what_cannot_be_rendered_is_a_failed_row_with_the_reason(tmp_path: pathl
     assert failed["refused.png"]["message"] == (
         "it failed when the detections were made, so there are none to draw: the model failed on this image"
     )
+
+
+def test_masks_and_keypoints_that_were_kept_are_drawn_under_the_boxes(tmp_path: pathlib.Path) -> None:
+    scenes = write_pngs(tmp_path / "in", "a.png", "b.png")
+    rows = {name: row_of(name, scene) for name, scene in scenes.items()}
+    found = rows["a.png"].detections
+    assert found is not None
+    mask = np.zeros((240, 320), np.uint8)
+    mask[20:200, 30:90] = 1
+    points = np.full((len(found), 2, 3), 0.4, np.float32)
+    points[0, 1] = np.nan
+    found = dataclasses.replace(found, masks=(encode_runs(mask),) * len(found), keypoints=points)
+    tell(tmp_path, rows["a.png"]._replace(detections=found), rows["b.png"])
+    render_it(tmp_path)
+    colours = [colour_of(class_id) for class_id in found.classes.tolist()]
+    shapes = draw_shapes(scenes["a.png"].image, found, colours, (240, 320))
+    np.testing.assert_array_equal(pixels(tmp_path / "out/a.png"), draw_detections(shapes, found, LABELS.labels))
+    plain = draw_detections(scenes["b.png"].image, found_in(scenes["b.png"]), LABELS.labels)
+    np.testing.assert_array_equal(pixels(tmp_path / "out/b.png"), plain)
 
 
 # Ground truth
