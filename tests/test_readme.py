@@ -12,6 +12,7 @@ import pytest
 from beam_jobs import convert
 from od_core.harbour.sample import LABEL_MAP, MODEL, write_images, write_video
 from od_core.record_index import RECORD_INDEX
+from tests.pipelines.evaluation_files import failed_row, found_row, write_detections
 
 README = pathlib.Path(__file__).resolve().parents[1] / "README.md"
 RECORDS_PAGE = README.parent / "docs/records-format.md"
@@ -65,13 +66,15 @@ def test_with_your_own_annotations(place: pathlib.Path) -> None:
     ]
 
 
-def test_from_python(place: pathlib.Path) -> None:
-    detecting, evaluating = blocks("python", "From Python")
+def test_from_python(place: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    detecting, looping, evaluating = blocks("python", "From Python")
     printed = run_python(detecting, place).splitlines()
     assert printed
     assert all(any(line.startswith(label) for label in LABELS) for line in printed)
     assert (place / "drawn.jpg").read_bytes().startswith(b"\xff\xd8")
     # One object, found with an overlap of 0.875: right at 8 of the 10 thresholds from 0.5 to 0.95.
+    write_detections(tmp_path / "found", [found_row("a.jpg", (2, (0.0, 0.0, 0.5, 1.0), 0.5)), failed_row("b.jpg")])
+    assert run_python(looping, tmp_path) == "a.jpg ('dog',) [0.5] [[0.  0.  0.5 1. ]]\n"
     assert float(run_python(evaluating, place)) == pytest.approx(0.8)
 
 
