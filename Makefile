@@ -7,7 +7,7 @@ PROCESSES ?= auto
 CLUSTER_TESTS = timeout --signal=INT --kill-after=60 1200 $(BIN)/python -m pytest -m cluster
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format fetch-cluster test-cluster test-flink fetch-readers test-readers pictures bench clean
+.PHONY: help setup demo test check format fetch-cluster test-cluster test-flink fetch-readers test-readers soak pictures bench clean
 
 help:  ## list these chores
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -28,8 +28,8 @@ $(VENV)/ready: requirements.txt requirements-dev.txt setup.py
 demo: $(VENV)/ready  ## the whole chain on a scene that boxbeam draws; pictures and a video land in demo_out/pictures/
 	@$(BIN)/boxbeam demo --output demo_out
 
-test: $(VENV)/ready  ## run the test suite on all cores (without the cluster tests and other projects' readers)
-	@$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal -m "not cluster and not readers"
+test: $(VENV)/ready  ## run the test suite on all cores (without cluster, soak and other projects' readers)
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal -m "not cluster and not readers and not soak"
 
 fetch-cluster: $(VENV)/ready  ## fetch and build what test-cluster runs, ahead of it (minutes, once)
 	@PYTHONPATH=tests $(BIN)/python -m cluster.fetch
@@ -45,6 +45,9 @@ fetch-readers: $(VENV)/ready  ## fetch what test-readers runs, ahead of it (1 GB
 
 test-readers: fetch-readers  ## let other tools read our records and exports: supervision, datumaro, TensorFlow ...
 	@timeout --kill-after=10 170 $(BIN)/python -m pytest tests/readers
+
+soak: $(VENV)/ready  ## run infer on thousands of inputs and kill it at random, for about three minutes
+	@$(BIN)/python -m pytest -s -m soak tests/soak
 
 check: $(VENV)/ready  ## ruff and mypy
 	@$(BIN)/ruff format --check .
