@@ -19,6 +19,7 @@ _MODEL_ONLY = (
     "overwrite",
     "retry_failed",
     "allow_removed",
+    "log_file",
     "dry_run",
     "max_failed_ratio",
     "progress",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from beam_jobs import options, summary
 from beam_jobs.progress import Progress, progress_for
+from beam_jobs.run_log import RunLog
 from od_core import storage
 from od_core.errors import BoxbeamError, OutputError, RunStoppedError, TooManyFailedError, UsageError
 from pipelines.dataset import Dataset, refuse_other_use
@@ -124,19 +125,33 @@ def _work(make_job: Callable[[], Job], args: argparse.Namespace, engine: Engine,
 
 
 def _run(work: Work, engine: Engine, progress: Progress, args: argparse.Namespace) -> RunResult:
+    if not args.log_file:
+        return _run_told(work, engine, progress, args)
+    with RunLog(args.log_file) as log:
+        progress.log_to(log)
+        progress.log(f"boxbeam {work.job.name} into {work.ask.output}")
+        return _run_told(work, engine, progress, args)
+
+
+def _run_told(work: Work, engine: Engine, progress: Progress, args: argparse.Namespace) -> RunResult:
+    """Run, and tell how it ended: on the terminal, in run.json, and in the log."""
     started = time.time()
     try:
         with progress:
             result = run(work, engine, progress, max_failed_ratio=args.max_failed_ratio)
-    except UsageError:
+    except UsageError as error:
+        progress.log(f"refused: {error}")
         raise
     except BoxbeamError as error:
+        progress.log(f"stopped: {error}")
         if storage.is_remote(work.ask.output) or storage.is_folder(work.ask.output):  # else nothing was started
             summary.write_report(work, engine, progress, started, error=error)
         raise
     if result.planned_inputs:
         summary.write_report(work, engine, progress, started, result=result)
-    print(summary.text(work, progress, result), flush=True)
+    said = summary.text(work, progress, result)
+    progress.log(said)
+    print(said, flush=True)
     return result
 
 

@@ -79,6 +79,12 @@ def add_common(made: argparse.ArgumentParser) -> None:
         help="a live bar on a terminal, else a line now and then (default: auto)",
     )
     group.add_argument(
+        "--log_file",
+        type=path,
+        metavar="F",
+        help="add to this file what happens and when: failures, incidents, the state once a minute, how it ended",
+    )
+    group.add_argument(
         "--isolation",
         choices=("process", "none"),
         help="process: inputs that crash or hang cost only themselves (default on one machine); none: all in this"

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+from beam_jobs.run_log import RunLog
 from pipelines.items import ItemReport, add_counts
 from pipelines.plan import Plan
 
 _LINE_EVERY_SECONDS = 10.0
+_LOG_EVERY_SECONDS = 60.0
 _RATE_WINDOW_SECONDS = 15.0
 _MOST_INCIDENTS = 20
 _MOST_FAILURES = 1000
@@ -36,7 +38,10 @@ class Progress:
         self.workers: dict[str, int] = {}
         self.created = time.monotonic()
         self.first_opened: float | None = None
+        self.first_result: float | None = None
         self.last_finished: float | None = None
+        self.steps: dict[str, float] = {}
+        self._log: RunLog | None = None
         self._history: list[tuple[float, int]] = []
 
     def planned(self, plan: Plan) -> None:
@@ -46,7 +51,7 @@ class Progress:
             done = len(plan.sources) - plan.open_inputs
             already = f", {done:,} of them done already" if done else ""
             inputs = f"{len(plan.sources):,} input{'s' if len(plan.sources) != 1 else ''}"
-            self.note(f"{inputs}{already}; starting")
+            self._say(f"{inputs}{already}; starting")
 
     def opened(self, seconds: float) -> None:
         """See Observer."""
@@ -58,6 +63,7 @@ class Progress:
         """See Observer."""
         add_counts(self._moving, counts)
         self._moving_weight += weight
+        self._has_result()
         self.show()
 
     def finished(self, report: ItemReport) -> None:
@@ -73,12 +79,18 @@ class Progress:
         if len(self.failures) < _MOST_FAILURES:
             self.failures += report.failures
         self.workers[report.worker] = self.workers.get(report.worker, 0) + 1
+        for step, seconds in report.steps.items():
+            self.steps[step] = self.steps.get(step, 0.0) + seconds
+        for name, reason in report.failures:
+            self.log(f"failed: {name}: {reason}")
+        self._has_result()
         self.last_finished = time.monotonic()
         self.show()
 
     def incident(self, message: str) -> None:
         """See Observer."""
         self.incidents += 1
+        self.log(message)
         if self.incidents <= _MOST_INCIDENTS:
             self.note(message)
         elif self.incidents == _MOST_INCIDENTS + 1:
@@ -115,6 +127,27 @@ class Progress:
         if self.statuses.get("failed"):
             parts.append(f"{self.statuses['failed']:,} failed")
         return " · ".join(parts)
+
+    def log_to(self, log: RunLog) -> None:
+        """Write lines, all incidents and failures, and now and then the state, to a log as well."""
+        self._log = log
+
+    def _has_result(self) -> None:
+        if self.first_result is None and self.units:
+            self.first_result = time.monotonic()
+            self.log(f"first result after {self.first_result - self.created:.1f} s")
+        elif self._log is not None and self._log.seconds_silent > _LOG_EVERY_SECONDS:
+            done = min(self.done_weight + self._moving_weight, self.total_weight)
+            self.log(f"{done / max(1, self.total_weight):.0%} · {self.words()}")
+
+    def log(self, message: str) -> None:
+        """Write a message to the log, if there is one."""
+        if self._log is not None:
+            self._log.write(message)
+
+    def _say(self, message: str) -> None:
+        self.log(message)
+        self.note(message)
 
     def show(self) -> None:
         """Something changed."""

@@ -1,5 +1,6 @@
 """What a run came to: the lines a person reads at the end, and run.json for programs."""
 
+import collections
 import datetime
 import json
 import re
@@ -14,11 +15,14 @@ from pipelines.dataset import RUN_REPORT
 from pipelines.engine import Engine
 from pipelines.executor import Work
 from pipelines.items import OUTCOMES, Outcome
+from pipelines.manifest import Manifest
 from pipelines.plan import Plan
 from pipelines.work import RunResult
 
 _FAILURES_SHOWN = 10
 _KINDS_SHOWN = 8
+_LINES_SHOWN = 12
+_BEFORE = {"start_up": "start-up", "first_result": "first result after"}
 _SECRET = re.compile(r"^--.*(secret|token|password|access_key|credential)", re.IGNORECASE)
 _FAILURES_REPORTED = 1000
 
@@ -39,6 +43,11 @@ def text(work: Work, progress: Progress, result: RunResult) -> str:
             f"  {counted(result.finished.removed_inputs, 'inputs')} of the former run gone or changed: rows removed"
         )
     lines += [f"  {note}" for note in manifest.details.get("notes", [])]
+    by_class, by_reason = (_total(manifest, name) for name in ("by_class", "by_reason"))
+    lines += _table("detections by class", by_class) if manifest.counts.get("detections") else []
+    lines += _table("failed rows by reason", by_reason)
+    if progress.steps:
+        lines.append(f"  time: {_times(work, progress, result)}")
     speed = _speed(progress)
     if speed:
         lines.append(f"  speed: {speed}")
@@ -70,11 +79,7 @@ def write_report(
     error: BoxbeamError | None = None,
 ) -> None:
     """Write OUTPUT/run.json: how this run went. Not part of the dataset's content: it holds times."""
-    seconds: dict[str, float] = {"total": time.monotonic() - progress.created}
-    if progress.first_opened is not None:
-        seconds["start_up"] = progress.first_opened - progress.created
-    if progress.work_seconds is not None:
-        seconds["items"] = progress.work_seconds
+    seconds = {"total": time.monotonic() - progress.created, **_seconds(progress)}
     report = {
         "boxbeam": "run/1",
         "job": work.job.name,
@@ -86,17 +91,66 @@ def write_report(
         "processes": work.spread.processes,
         "threads": work.spread.threads,
         "seconds": {name: round(value, 3) for name, value in {**seconds, **(result.seconds if result else {})}.items()},
+        "step_seconds": {name: round(value, 3) for name, value in sorted(progress.steps.items())},
         "this_run": {**progress.statuses, **progress.counts},
         "per_second": round(rate, 3) if (rate := _rate(progress)) else None,
         "items_by_worker": progress.workers,
         "incidents": progress.incidents,
-        "dataset": dict(result.finished.manifest.counts) if result else None,
+        "dataset": _dataset(result) if result else None,
         "failed": _failures(result, progress),
     }
     try:
         storage.write_text(storage.join(work.ask.output, RUN_REPORT), json.dumps(report, indent=1, ensure_ascii=False))
     except BoxbeamError as not_written:
         print(f"boxbeam {work.job.name}: no run report: {not_written}", file=sys.stderr)
+
+
+def _seconds(progress: Progress) -> dict[str, float]:
+    """What is known of a run's times: its start-up, its first result, and from the first worker to the last item."""
+    seconds = {}
+    if progress.first_opened is not None:
+        seconds["start_up"] = progress.first_opened - progress.created
+    if progress.first_result is not None:
+        seconds["first_result"] = progress.first_result - progress.created
+    if progress.work_seconds is not None:
+        seconds["items"] = progress.work_seconds
+    return seconds
+
+
+def _dataset(result: RunResult) -> dict[str, object]:
+    """What the dataset holds now, for run.json."""
+    manifest = result.finished.manifest
+    if "totals" not in manifest.details:
+        return dict(manifest.counts)
+    return {**manifest.counts, **{name: _total(manifest, name) for name in ("by_class", "by_reason")}}
+
+
+def _total(manifest: Manifest, name: str) -> dict[str, int]:
+    """One of the totals that a job keeps for each data file, added up; the largest first."""
+    total: collections.Counter[str] = collections.Counter()
+    for of_file in manifest.details.get("totals", {}).values():
+        total.update(of_file[name])
+    return dict(sorted(total.items(), key=lambda one: (-one[1], one[0])))
+
+
+def _table(title: str, total: Mapping[str, int]) -> list[str]:
+    if not total:
+        return []
+    shown = list(total.items())[:_LINES_SHOWN]
+    lines = [f"  {title}:", *(f"    {count:>12,}  {name}" for name, count in shown)]
+    if len(total) > len(shown):
+        rest = sum(total.values()) - sum(count for _, count in shown)
+        lines.append(f"    {rest:>12,}  in {len(total) - len(shown):,} more, in {RUN_REPORT}")
+    return lines
+
+
+def _times(work: Work, progress: Progress, result: RunResult) -> str:
+    """Where the time went: what comes before the first result, and what the threads did then."""
+    seconds = _seconds(progress)
+    before = [f"{words} {seconds[name]:.1f} s" for name, words in _BEFORE.items() if name in seconds]
+    threads = counted(work.spread.processes * work.spread.threads, "threads")
+    steps = ", ".join(f"{step} {value:.1f} s" for step, value in sorted(progress.steps.items()))
+    return f"{', '.join(before)}; {steps} (all {threads} together); finalize {result.seconds['finalize']:.1f} s"
 
 
 def masked(command: Sequence[str]) -> list[str]:

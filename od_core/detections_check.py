@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from od_core import storage
+from od_core.detection_totals import class_counts
+from od_core.image_masks import run_lengths
 from od_core.manifest_check import check_data_files
 from od_core.schemas import DETECTIONS, DETECTIONS_VERSION, KINDS, STATUSES, detections_of
 
@@ -105,7 +107,12 @@ def _check_rows(name: str, table: pa.Table, before: int, report: DetectionsRepor
     for rule, broken in _rules(table):
         if (first := pc.index(broken, True).as_py()) >= 0:
             report.add_problem(f"{name}: row {before + first}: {rule}")
-    _count_labels(table, report)
+    labels = class_counts(table)
+    report.labels += labels
+    report.detections += labels.total()
+    for row, reason in _misfit_masks(table):
+        rule = "a mask must be COCO's compressed code of a height x width mask"
+        report.add_problem(f"{name}: row {before + row}: {rule}: {reason}")
     try:
         found = detections_of(table)
     except ValueError as error:
@@ -158,9 +165,20 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
-def _count_labels(table: pa.Table, report: DetectionsReport) -> None:
-    flat = table.column("detections").combine_chunks().flatten()
-    report.detections += len(flat)
-    pairs = pa.table({"class_id": flat.field("class_id"), "label": flat.field("label")})
-    for row in pairs.group_by(["class_id", "label"]).aggregate([([], "count_all")]).to_pylist():
-        report.labels[row["label"] if row["label"] is not None else f"class {row['class_id']}"] += row["count_all"]
+def _misfit_masks(table: pa.Table) -> Iterator[tuple[int, str]]:
+    """The first detection whose mask is no code of a mask as large as its row's image: the row, and why."""
+    lists = table.column("detections").combine_chunks()
+    structs = lists.flatten()
+    masks = structs.field("mask")
+    places = np.flatnonzero(masks.is_valid().to_numpy(zero_copy_only=False))
+    rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)[places] if len(places) else places
+    heights, widths = (table.column(name).to_pylist() for name in ("height", "width"))
+    for row, code in zip(rows.tolist(), masks.drop_null(), strict=True):
+        try:
+            pixels = int(run_lengths(code.as_py()).sum())
+        except ValueError as error:
+            yield row, str(error)
+            return
+        if heights[row] is not None and widths[row] is not None and pixels != heights[row] * widths[row]:
+            yield row, f"it has {pixels:,} pixels"
+            return

@@ -4,6 +4,8 @@ A TensorFlow detector gives a mask as a small grid of probabilities over its box
 over the image by bilinear interpolation, outside the box 0, and calls what is above one half the object
 (`reframe_box_masks_to_image_masks` in object_detection/utils/ops.py). That is what is done here, in the order of
 operations of tf.image.crop_and_resize, which it calls, but for the pixels of the box alone.
+
+Runs are counted column by column from the top left, those outside first; `hotcoco.mask` writes the code of them.
 """
 
 from collections.abc import Iterator
@@ -83,3 +85,27 @@ def _encoded(changes: npt.NDArray[np.int64], height: int, width: int) -> bytes:
     counts = np.diff(bounds, prepend=0).tolist()
     code: bytes = hotcoco.mask.fr_py_objects({"size": [height, width], "counts": counts}, height, width)["counts"]
     return code
+
+
+def run_lengths(code: bytes) -> npt.NDArray[np.int64]:
+    """The lengths of the runs in COCO's compressed code, outside and inside in turn (cocoapi, rleFrString).
+
+    Raises:
+        ValueError: it is no such code.
+    """
+    digits = np.frombuffer(code, np.uint8).astype(np.int64) - 48
+    last = digits & 0x20 == 0  # of a number, five bits a digit, the low ones first
+    if not len(digits) or not last[-1] or digits.min() < 0 or digits.max() > 0x3F:
+        raise ValueError(f"it is no run-length code (it starts with {code[:8]!r})")
+    starts = np.flatnonzero(np.concatenate([[True], last[:-1]]))
+    places = np.arange(len(digits)) - np.repeat(starts, np.diff(starts, append=len(digits)))
+    if places.max() > 11:
+        raise ValueError("it is no run-length code (a run is longer than any image)")
+    numbers = np.add.reduceat((digits & 0x1F) << (5 * places), starts)
+    ends = np.flatnonzero(last)
+    numbers -= np.where(digits[ends] & 0x10, np.int64(1) << (5 * (places[ends] + 1)), 0)  # the top bit is the sign
+    for first in (1, 2):  # from the fourth on, each number is the difference to the one before the last
+        numbers[first::2] = np.cumsum(numbers[first::2])
+    if numbers.min() < 0:
+        raise ValueError("it is no run-length code (a run has a length below zero)")
+    return numbers

@@ -200,7 +200,7 @@ class ItemReport:
     """What became of one item, for progress and counters; the truth lies in the item's part file.
 
     `statuses` counts inputs: one that was cut into pieces where its last piece is, and where one fails.
-    `failures` are its first failed inputs with the reasons, `worker` is host and process.
+    `failures` are its first failed inputs with the reasons, `worker` is host and process, `steps` see `Worker.run`.
     """
 
     name: str
@@ -212,6 +212,7 @@ class ItemReport:
     reused: bool = False
     failures: tuple[tuple[str, str], ...] = ()
     pieces: int = 0
+    steps: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def report_on(

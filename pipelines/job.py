@@ -42,10 +42,11 @@ class Worker(Protocol):
     def provenance(self) -> Mapping[str, object]:
         """What is known of where the rows come from only now that the worker is open: JSON values."""
 
-    def run(self, item: Item, rows: RowWriter, watch: Watch) -> None:
+    def run(self, item: Item, rows: RowWriter, watch: Watch) -> Mapping[str, float] | None:
         """Do an item: write the rows of its pieces in order and `finish` each. Input that is bad becomes failed rows.
 
-        The result must depend on the item and the job's options alone.
+        The result must depend on the item and the job's options alone. What is returned is for people: seconds spent
+        in each step, added up over threads, where that was measured.
         """
 
     def close(self) -> None:

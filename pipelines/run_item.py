@@ -1,5 +1,6 @@
 """One item, from look-up to committed part: the same wherever it runs."""
 
+import dataclasses
 import os
 import socket
 import time
@@ -42,17 +43,22 @@ def run_item(job: Job, dataset: Dataset, worker: Worker, item: Item, watch: Watc
     name = item.name(fingerprint(job))
     path = dataset.part_path(name)
     footer = read_footer(path) if storage.stat(path) else None
+    steps: dict[str, float] = {}
     if footer is None:
         with commit_rows(path, job.schema, metadata(job, worker.provenance)) as rows:
-            worker.run(item, rows, watch)
+            steps = dict(worker.run(item, rows, watch) or {})
             if [outcome.piece for outcome in rows.outcomes] != list(item.pieces):
                 raise ValueError(f"{job.name}: the worker did not finish the pieces of {item} in order")
+            worked = time.monotonic()
+        if steps:
+            steps["write"] = steps.get("write", 0.0) + time.monotonic() - worked
         outcomes = rows.outcomes
     else:
         outcomes = footer[1]
     seconds = time.monotonic() - started
     results = _results(job, outcomes)
-    return report_on(item, name, results, seconds=seconds, worker=this_process(), reused=footer is not None)
+    report = report_on(item, name, results, seconds=seconds, worker=this_process(), reused=footer is not None)
+    return dataclasses.replace(report, steps=steps)
 
 
 def fail_item(job: Job, dataset: Dataset, item: Item, failure: Failure) -> ItemReport:

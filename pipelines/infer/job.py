@@ -12,6 +12,7 @@ import pyarrow as pa
 from PIL import GifImagePlugin
 
 from od_core import schemas, storage
+from od_core.detection_totals import detection_totals
 from od_core.gpu_driver import has_gpu_driver
 from od_core.images import IMAGE_EXTENSIONS
 from od_core.jpeg_decoders import DEFAULT_DECODER, JPEG_DECODERS
@@ -169,8 +170,14 @@ class InferJob:
         return detections_table([whole_failed(piece.source, error)], {})
 
     def publish(self, output: str, former: Manifest | None, files: Sequence[DataFile]) -> Mapping[str, Any]:
-        """The rows are all there is."""
-        return {}
+        """The rows are all there is; what they come to is noted, file by file, so that only new files are counted."""
+        counted = former.details.get("totals", {}) if former is not None else {}
+        return {"totals": {file.name: counted.get(file.name) or _totals(output, file.name) for file in files}}
+
+
+def _totals(output: str, name: str) -> Mapping[str, Mapping[str, int]]:
+    with storage.open_input(storage.join(output, name)) as file:
+        return detection_totals(file)._asdict()
 
 
 def whole_failed(source: Source, error: FrameError) -> FrameRow:

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +24,7 @@ from pipelines.infer.batch_size import BatchSize
 from pipelines.infer.batches import Batcher, Frame, Image
 from pipelines.infer.devices import claimed_device
 from pipelines.infer.job import whole_failed
+from pipelines.infer.step_clock import StepClock
 from pipelines.items import LAST_END, Identity, Item, Joint, Outcome, Piece, add_counts
 from pipelines.job import Watch
 from pipelines.ordered import ordered_map, prefetch
@@ -67,6 +68,7 @@ class InferWorker:
         self._models = ThreadPoolExecutor(threads, "boxbeam-model")
         self._labelled: set[int] = set()
         self._unlabelled: set[int] = set()
+        self._clock = StepClock()  # of the item at work
         self._scan: tuple[Identity, PacketScan] | None = None  # of the last video, whose next range may well be next
         self._warm_up()
 
@@ -81,9 +83,10 @@ class InferWorker:
         signature = dataclasses.asdict(self._detector.signature)
         return {"signature": {**signature, "output_tensors": dict(signature["output_tensors"])}}
 
-    def run(self, item: Item, rows: RowWriter, watch: Watch) -> None:
+    def run(self, item: Item, rows: RowWriter, watch: Watch) -> Mapping[str, float]:
         """Write one row per image or frame; see Worker."""
-        found = _Found(self._job, rows, watch)
+        self._clock = StepClock()
+        found = _Found(self._job, rows, watch, self._clock)
         # Closed here, whatever happens: an error keeps generators alive through its traceback, and with them a decoder
         # that waits for its consumer in a thread that the next item needs.
         with contextlib.closing(self._frames(item, watch)) as frames:
@@ -96,6 +99,7 @@ class InferWorker:
                     found.add(tag, tag.row._replace(detections=detections))
         found.flush()
         self._refuse_foreign_label_map(found)
+        return self._clock.seconds
 
     def _batcher(self, item: Item) -> Batcher:
         kind = item.pieces[0].source.kind
@@ -103,7 +107,7 @@ class InferWorker:
             self._detector.detect, min_score=self._job.score_limit(kind), limit=self._job.max_detections
         )
         return Batcher(
-            self._batch_size.timed(detect),
+            self._clock.timed("model", self._batch_size.timed(detect)),
             self._models,
             batch_size=lambda: self._batch_size.now,
             threads=self._threads,
@@ -135,7 +139,8 @@ class InferWorker:
         watch.begin(piece)
         source = piece.source
         try:
-            image = self._decode(read_image_file(source))
+            with self._clock.spent("decode"):
+                image = self._decode(read_image_file(source))
         except InputError as error:
             return Frame(_Tag(piece, whole_failed(source, frame_error(error)), piece.weight), None)
         row = FrameRow(source.key, storage.printable(source.uri), "image", 0)
@@ -180,18 +185,20 @@ class InferWorker:
         """What there is to see in a piece; runs in a decoder's thread."""
         sampling = self._job.sampling
         if piece.total == 1:
-            return read_video(path, sampling=sampling, alive=alive)
+            return self._clock.iterated("decode", read_video(path, sampling=sampling, alive=alive))
         if self._scan is None or self._scan[0] != piece.source.identity:
-            self._scan = piece.source.identity, scan_packets(path, max_pixels=MAX_PIXELS, alive=alive)
+            with self._clock.spent("decode"):
+                self._scan = piece.source.identity, scan_packets(path, max_pixels=MAX_PIXELS, alive=alive)
         span = piece.start, piece.stop, piece.total
-        return read_range(path, self._scan[1], *span, sampling=sampling, alive=alive)
+        return self._clock.iterated("decode", read_range(path, self._scan[1], *span, sampling=sampling, alive=alive))
 
     def _records(self, piece: Piece) -> Iterator[Frame[_Tag]]:
         def decoded(record: RecordImage) -> Frame[_Tag]:
             if record.encoded is None:
                 return Frame(_Tag(piece, record.row, record.weight), None)
             try:
-                image = self._decode(record.encoded)
+                with self._clock.spent("decode"):
+                    image = self._decode(record.encoded)
             except ImageError as error:
                 row = record.row._replace(error=frame_error(error))
                 return Frame(_Tag(piece, row, record.weight), None)
@@ -238,10 +245,11 @@ def _sized(row: FrameRow, image: Image) -> FrameRow:
 class _Found:
     """The rows of an item on their way to its part: tables of some hundred, and what each piece came to."""
 
-    def __init__(self, job: "InferJob", rows: RowWriter, watch: Watch):
+    def __init__(self, job: "InferJob", rows: RowWriter, watch: Watch, clock: StepClock):
         self._job = job
         self._rows = rows
         self._watch = watch
+        self._clock = clock
         self._waiting: list[FrameRow] = []
         self._piece_rows = 0
         self._counts: dict[str, int] = {}
@@ -277,7 +285,8 @@ class _Found:
 
     def flush(self) -> None:
         """Hand over the rows so far, hundreds in one table: a table for each would cost as much as decoding."""
-        self._rows.write(detections_table(self._waiting, self._job.label_map.labels))
+        with self._clock.spent("write"):
+            self._rows.write(detections_table(self._waiting, self._job.label_map.labels))
         self._waiting = []
 
 

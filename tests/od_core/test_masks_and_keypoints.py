@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from od_core.errors import DetectError, ModelError
-from od_core.image_masks import encode_box_mask
+from od_core.image_masks import encode_box_mask, run_lengths
 from od_core.model import open_detector
 from od_core.model_answers import read_answers
 from od_core.model_tensors import ModelTensors
@@ -53,6 +53,20 @@ def test_a_mask_is_spread_over_the_image_as_the_api_does_it() -> None:
         assert code == reframed(mask, box.reshape(4), height, width), (cells, box, height, width)
         codes.add(code)
     assert len(codes) > 300
+
+
+def test_runs_are_read_back_and_nonsense_is_refused() -> None:
+    rng = np.random.default_rng(2)
+    for number in range(50):
+        mask = rng.random((int(rng.integers(1, 300)), int(rng.integers(1, 300)))) < rng.choice([0.001, 0.5, 0.99])
+        runs = run_lengths(pycocotools.mask.encode(np.asfortranarray(mask).astype(np.uint8))["counts"])
+        flat = mask.flatten("F")
+        changes = np.flatnonzero(np.diff(flat)) + 1
+        expected = np.diff(np.concatenate([[0] * (1 + int(flat[0])), changes, [flat.size]]))
+        np.testing.assert_array_equal(runs, expected, err_msg=str(number))
+    for wrong in (b"", b"P", b"\x00\x01", b"0O", b"PPPPPPPPPPPPPPPPP0"):
+        with pytest.raises(ValueError, match="no run-length code"):
+            run_lengths(wrong)
 
 
 def test_a_large_mask_is_spread_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:

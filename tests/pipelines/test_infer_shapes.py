@@ -2,8 +2,10 @@
 
 import json
 import pathlib
+import shutil
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pycocotools.mask
 import pytest
@@ -60,6 +62,17 @@ def test_rows_hold_what_the_detector_gives(place: pathlib.Path) -> None:
             assert kept[:2] == points[:2].tolist()
             assert kept[2] == [None, None, 0.0]  # never found, and so not a place but null
     detector.close()
+
+
+def test_a_mask_of_another_size_is_no_valid_row(place: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(place / "found", place / "spoilt")
+    (path,) = (place / "spoilt").glob("*.parquet")
+    table = pq.read_table(path)
+    table = table.set_column(table.schema.get_field_index("width"), "width", pa.array([65] * 6, pa.int32()))
+    pq.write_table(table.cast(DETECTIONS.with_metadata(table.schema.metadata)), path)
+    assert inspect.main([str(path)]) == 1
+    said = "row 0: a mask must be COCO's compressed code of a height x width mask: it has 3,072 pixels"
+    assert said in capsys.readouterr().out
 
 
 def test_what_is_kept_belongs_to_the_result(place: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
