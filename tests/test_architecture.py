@@ -152,3 +152,13 @@ def test_the_changelog_begins_with_this_version() -> None:
     version, date = headings[0].split(" - ")
     assert version == __version__
     assert re.fullmatch(r"\d{4}-\d{2}-\d{2}", date)
+
+
+def test_nothing_that_is_read_as_data_is_a_pickle() -> None:
+    """Pickles run code when they are read: only Beam's own transport and a process's own temporary files are."""
+    users = {
+        module for module in modules_of(*PACKAGES) if imported(module) & {"pickle", "cloudpickle", "dill", "shelve"}
+    }
+    assert users == {"pipelines.evaluate.graph", "pipelines.spool"}
+    loads = [module for module in modules_of(*PACKAGES) if "allow_pickle" in ast.dump(parsed(module))]
+    assert loads == []
