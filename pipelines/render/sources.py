@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +23,7 @@ from od_core.storage import FileInfo
 from pipelines.dataset import MANIFEST, Dataset, Manifest
 from pipelines.items import Ask, Outcome, Source
 from pipelines.parts import OPTIONS, read_footer
+from pipelines.render.choices import RenderChoices
 from pipelines.render.classes import refuse_unknown
 from pipelines.render.names import file_of
 from pipelines.render.rows import NEEDED_COLUMNS, RowSpan, write_spans
@@ -35,9 +36,6 @@ from pipelines.render.targets import (
 )
 from pipelines.render.truth import TruthOfDetections
 from pipelines.sources import Found
-
-if TYPE_CHECKING:
-    from pipelines.render.job import RenderJob
 
 _ROWS_AT_ONCE = 1 << 16
 _REMOTE_LOOKS = 32
@@ -74,7 +72,7 @@ class _Input:
     frame_keys: list[str] = dataclasses.field(default_factory=list)
 
 
-def check_inputs(ask: Ask, job: "RenderJob") -> None:
+def check_inputs(ask: Ask, job: RenderChoices) -> None:
     """Refuse what can be seen at once.
 
     Raises:
@@ -91,7 +89,7 @@ def check_inputs(ask: Ask, job: "RenderJob") -> None:
             raise no_such_path(path)
 
 
-def find_inputs(ask: Ask, job: "RenderJob") -> Found:
+def find_inputs(ask: Ask, job: RenderChoices) -> Found:
     """Every input of the detections that is in the sample, sorted by key; see Job.find.
 
     A source's version tells of its original, its rows and its annotations: if one of them changes, it is rendered anew.

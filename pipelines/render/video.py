@@ -8,7 +8,7 @@ import itertools
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from od_core.video_writer import VideoWriter
 from pipelines.items import Piece
 from pipelines.job import Watch
 from pipelines.ordered import prefetch
+from pipelines.render.choices import RenderChoices
 from pipelines.render.follower import Follower
 from pipelines.render.originals import Originals
 from pipelines.render.pictures import Painter
@@ -30,9 +31,6 @@ from pipelines.render.ranges import RenderedRange
 from pipelines.render.rendered import RenderedRow
 from pipelines.render.rows import DetectionRow
 from pipelines.render.views import View, Viewer
-
-if TYPE_CHECKING:
-    from pipelines.render.job import RenderJob
 
 _DRAWN_AHEAD = 4
 
@@ -59,7 +57,7 @@ class _Drawn(NamedTuple):
 class VideoRenderer:
     """Renders videos, one at a time; holds a few frames and one thread, which draws while this one encodes."""
 
-    def __init__(self, job: "RenderJob", viewer: Viewer, painter: Painter, originals: Originals):
+    def __init__(self, job: RenderChoices, viewer: Viewer, painter: Painter, originals: Originals):
         self._job = job
         self._viewer = viewer
         self._painter = painter

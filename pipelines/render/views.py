@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,10 @@ from od_core.ground_truth import GroundTruth
 from od_core.metrics.frame import EvaluatedFrame
 from od_core.metrics.verdicts import NONE, Reason, Verdict, Verdicts, verdicts_of
 from od_core.score_limits import ScoreLimits
+from pipelines.render.choices import RenderChoices
 from pipelines.render.classes import ids_of
 from pipelines.render.rows import DetectionRow
 from pipelines.render.truth import TruthRows
-
-if TYPE_CHECKING:
-    from pipelines.render.job import RenderJob
 
 # Class ids from here on are those of annotated classes that the detections lack: they can only be missed.
 _FIRST_FOREIGN_ID = 1 << 30
@@ -60,7 +58,7 @@ class View(NamedTuple):
 class Viewer:
     """Makes views of rows, as a job wants them."""
 
-    def __init__(self, job: "RenderJob", truth: TruthRows | None):
+    def __init__(self, job: RenderChoices, truth: TruthRows | None):
         self._job = job
         self._truth = truth
         self._limits = ScoreLimits()
