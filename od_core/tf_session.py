@@ -20,9 +20,9 @@ from od_core import examples
 from od_core.detections import Detections
 from od_core.errors import DetectError, ImageError, ModelError, UsageError
 from od_core.images import ImageArray, encode_png
-from od_core.model import INPUT_KINDS, OUTPUTS, Signature, TensorSpec, find_signature
 from od_core.model_answers import images_text, read_answers
 from od_core.model_files import ModelFiles
+from od_core.model_signature import INPUT_KINDS, OUTPUTS, Signature, TensorSpec, find_signature
 from od_core.model_tensors import API_TENSORS, ROLES, ModelTensors
 from od_core.tensorflow_import import import_tensorflow
 
