@@ -129,6 +129,9 @@ class RenderWorker:
         source = piece.source
         self._viewer.load([source.key])
         spans = self._spans[source.key]
+        if not any(span.rows for span in spans):
+            self._ranges.write(piece, RenderedRange())
+            return
         try:
             self._refuse_unusable_input(piece, spans)
             with self._originals.local(piece) as path, _naming_neither(path):

@@ -25,8 +25,9 @@ from pipelines.render import originals
 from pipelines.render.job import RenderJob
 from pipelines.render.video import VideoRenderer
 from pipelines.render.worker import RenderWorker
+from tests.blocks_scene import draw_scene
 from tests.od_core.video_files import noisy, write_h264
-from tests.pipelines.render_files import render_it, run_it, tell
+from tests.pipelines.render_files import render_it, row_of, run_it, tell, write_pngs
 
 GROUPS_OF_10 = "keyint=10:min-keyint=10:scenecut=0:bframes=2:open-gop=1"
 COUNT = 100
@@ -235,6 +236,15 @@ def test_times_are_those_of_one_piece_whatever_is_left_out(tmp_path: pathlib.Pat
     assert joined == whole
     assert int(joined["frames"]) > 30  # type: ignore[call-overload]
     close_to(tmp_path / "whole/vfr.mkv.mp4", tmp_path / "ranges/vfr.mkv.mp4")
+
+
+def test_a_video_without_rows_is_empty(tmp_path: pathlib.Path, video: pathlib.Path) -> None:
+    write_pngs(tmp_path / "in", "a.png")
+    tell(tmp_path, row_of("a.png", draw_scene(0)))
+    rows = render_it(tmp_path, range_bytes=ranges_of(video, 3))
+    assert list(rows) == ["a.png"]
+    counts = json.loads((tmp_path / "out/manifest.json").read_text())["counts"]
+    assert (counts["done"], counts["empty"]) == (1, 1)
 
 
 def test_another_video_than_that_of_the_detections_fails_once(tmp_path: pathlib.Path, video: pathlib.Path) -> None:
