@@ -87,6 +87,8 @@ def run_probe(job: InferJob, items: Iterable[Item], threads: int) -> Probe:
         amount = sum(map(_amount, item.pieces))
         its_kind.amount += amount
         its_kind.heaviest_item = max(its_kind.heaviest_item, amount)
+    if not to_do:
+        return Probe(0.0, {}, {})
     chosen = _at_points(items, to_do)
     with tempfile.TemporaryDirectory(prefix="boxbeam-probe-") as scratch:
         clock = _clock(job)
