@@ -220,6 +220,15 @@ def _opened(encoded: bytes, max_pixels: int) -> tuple[ImageFile.ImageFile, Image
     return image, ImageHeader(image_format, width, height, orientation)
 
 
+def looks_like_image(head: bytes) -> bool:
+    """Whether a file with these first bytes is an image of a supported format, or would be if it were whole."""
+    try:
+        _format(head)
+    except ImageError:
+        return False
+    return True
+
+
 def _format(encoded: bytes) -> str:
     for magic, image_format in _MAGIC:
         if encoded.startswith(magic):

@@ -25,6 +25,7 @@ from od_core.video import VIDEO_EXTENSIONS
 from od_core.video_sampling import EVERY_FRAME, Sampling
 from pipelines import sources
 from pipelines.grouping import ItemLimit, by_limits, on_grid
+from pipelines.infer.content_kind import content_kind
 from pipelines.infer.devices import CPU
 from pipelines.items import Ask, Failure, Item, Piece, Source
 from pipelines.job import Spread, Worker
@@ -187,11 +188,16 @@ def whole_failed(source: Source, error: FrameError) -> FrameRow:
 
 
 def kind_of(path: str) -> str | None:
-    """image, video, record, or None, by a file's name; a GIF is looked into: an animated one is a video."""
+    """image, video, record, or None, by a file's name; a GIF is looked into: an animated one is a video.
+
+    A file whose name has no extension is looked into as well.
+    """
     name = path.rsplit("/", 1)[-1].lower()
     if is_record_name(name):
         return "record"
-    extension = name[name.rfind(".") :] if "." in name else ""
+    if "." not in name:
+        return content_kind(path)
+    extension = name[name.rfind(".") :]
     if extension == ".gif" and _is_animated(path):
         return "video"
     if extension in IMAGE_EXTENSIONS:

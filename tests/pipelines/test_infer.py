@@ -412,6 +412,26 @@ def test_kinds_are_known_by_name(name: str, kind: str | None) -> None:
     assert infer_job.kind_of(f"/some.where/{name}") == kind
 
 
+def test_a_file_without_an_extension_is_known_by_its_content(run: Run, tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "in"
+    write_images(folder, 1)
+    (folder / "scene_000.jpg").rename(folder / "0001")
+    (folder / "0002").write_bytes(png(draw_scene(1).image))
+    for name in ("clip.mp4", "clip.mkv", "clip.ts", "clip.avi"):
+        write_video(folder / name, 3)
+        (folder / name).rename(folder / name.replace(".", "_"))
+    with open(folder / "records", "wb") as file:
+        write_record(file, example((folder / "0001").read_bytes(), "one"))
+    for name, content in (("README", b"See there."), ("core", b"\x7fELF" + bytes(900)), ("empty", b"")):
+        (folder / name).write_bytes(content)
+    (folder / "photo.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    (folder / "photo").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    assert run() == 0
+    rows = rows_of(tmp_path / "out")
+    counts = {key: sum(row["key"] == key for row in rows) for key in {row["key"] for row in rows}}
+    assert counts == {"0001": 1, "0002": 1, "clip_mp4": 3, "clip_mkv": 3, "clip_ts": 3, "clip_avi": 3, "one": 1}
+
+
 def test_an_animated_gif_is_a_video_and_a_still_one_an_image(tmp_path: pathlib.Path) -> None:
     stills = [Image.fromarray(draw_scene(number).image) for number in range(3)]
     stills[0].save(tmp_path / "still.gif")

@@ -1,0 +1,44 @@
+"""What a file without an extension is, by its first bytes; the file is opened for real when it is its turn."""
+
+from od_core import storage
+from od_core.errors import RecordError, StorageError
+from od_core.images import looks_like_image
+from od_core.records import HEADER_BYTES, scan_records
+
+_HEAD_BYTES = 1024
+_TS_PACKET = 188
+
+# (bytes, at this offset) of the containers that cameras and tools write most.
+_VIDEOS = (
+    (b"ftyp", 4),  # MP4, QuickTime; the images with it (AVIF, HEIC) are told by their brand
+    (b"\x1aE\xdf\xa3", 0),  # Matroska, WebM
+    (b"AVI ", 8),
+    (b"\0\0\x01\xba", 0),  # MPEG program stream
+    (b"FLV\x01", 0),
+    (b"OggS", 0),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", 0),  # ASF
+)
+_IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
+
+
+def content_kind(path: str) -> str | None:
+    """image, video, record or None; also None for a file that cannot be read."""
+    try:
+        with storage.open_input(path) as file:
+            head = file.read(_HEAD_BYTES)
+            if len(head) >= HEADER_BYTES:
+                file.seek(0)
+                try:
+                    next(scan_records(file, stop=1))
+                except RecordError:
+                    pass
+                else:
+                    return "record"
+    except (OSError, StorageError):
+        return None
+    if looks_like_image(head):
+        return "image"
+    if any(head.startswith(magic, offset) for magic, offset in _VIDEOS) and head[8:12] not in _IMAGE_BRANDS:
+        return "video"
+    is_transport_stream = len(head) > 2 * _TS_PACKET and head[0] == head[_TS_PACKET] == head[2 * _TS_PACKET] == 0x47
+    return "video" if is_transport_stream else None
