@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from benchmarks.child import ROOT, BenchmarkError
@@ -27,6 +28,17 @@ class Taken(NamedTuple):
     cpu_seconds: float
     others_cores: float
     peak_bytes: int
+
+
+def in_scratch(measure: Callable[[pathlib.Path], None]) -> int:
+    """Measure with a temporary folder; returns the exit status: 1, with the reason, where something did not run."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="boxbeam-bench-") as scratch:
+            measure(pathlib.Path(scratch))
+    except BenchmarkError as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def run_command(job: str, *arguments: object) -> Taken:

@@ -11,11 +11,10 @@ anyway is reading it from Parquet: that stands beside the formats, as CPU time o
 import argparse
 import pathlib
 import sys
-import tempfile
 from collections.abc import Sequence
 
-from benchmarks.child import BenchmarkError, measure, whole
-from benchmarks.command import Taken, run_command
+from benchmarks.child import measure, whole
+from benchmarks.command import Taken, in_scratch, run_command
 from benchmarks.machine import describe
 
 FILES = {"coco": "x.json", "csv": "x.csv", "megadetector": "x.json", "tf_example": "x.tfrecord"}
@@ -26,18 +25,12 @@ _TENTH = 10
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print; returns the exit status: 1 where something did not run."""
+    """Measure and print; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=whole, default=1_000_000, help="rows of the dataset (default: 1,000,000)")
     parser.add_argument("--parts", choices=(*FILES, *FOLDERS), nargs="+", default=[*FILES, *FOLDERS])
     args = parser.parse_args(argv)
-    try:
-        with tempfile.TemporaryDirectory(prefix="boxbeam-bench-") as scratch:
-            _measure(pathlib.Path(scratch), args.images, args.parts)
-    except BenchmarkError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return in_scratch(lambda folder: _measure(folder, args.images, args.parts))
 
 
 def _measure(folder: pathlib.Path, images: int, parts: Sequence[str]) -> None:

@@ -13,11 +13,10 @@ import os
 import pathlib
 import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 
-from benchmarks.child import BenchmarkError, measure, whole
-from benchmarks.command import Taken, run_command
+from benchmarks.child import measure, whole
+from benchmarks.command import Taken, in_scratch, run_command
 from benchmarks.machine import describe
 
 AIM_MEMORY_RATIO = 1.3
@@ -28,18 +27,12 @@ _WORKERS = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print; returns the exit status: 1 where something did not run."""
+    """Measure and print; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=whole, default=100_000, help="pictures (default: 100,000)")
     parser.add_argument("--parts", choices=_PARTS, nargs="+", default=list(_PARTS))
     args = parser.parse_args(argv)
-    try:
-        with tempfile.TemporaryDirectory(prefix="boxbeam-bench-") as scratch:
-            _measure(pathlib.Path(scratch), args.images, args.parts)
-    except BenchmarkError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return in_scratch(lambda folder: _measure(folder, args.images, args.parts))
 
 
 def _measure(folder: pathlib.Path, images: int, parts: Sequence[str]) -> None:
