@@ -21,8 +21,6 @@ _BYTES_LIKE = (bytes, bytearray, memoryview, str)
 _FIELD_1, _FIELD_2 = b"\x0a", b"\x12"
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = b"\x0a", b"\x12", b"\x1a"
 
-_NOTHING = (b"", b"", b"")
-
 
 def encode_example(features: Mapping[str, FeatureValue]) -> bytes:
     """A serialized tf.train.Example; equal features give equal bytes, whatever their order in the mapping.
@@ -36,28 +34,34 @@ def encode_example(features: Mapping[str, FeatureValue]) -> bytes:
         TypeError: a value of another type, or a sequence of mixed kinds; the message names the key.
         ValueError: a whole number beyond 64 bits.
     """
-    # Lengths come before contents at every level; contents are joined once, so that an image is copied once.
     parts: list[bytes] = [_FIELD_1, b""]
-    total = 0
     for key in sorted(features):
-        kind, content, more = _list_of(key, features[key])
-        name = _key_field(key)
-        length = len(content) + len(more)
-        list_head = kind + _varint(length) if kind else b""
-        length += len(list_head)
-        feature_head = _FIELD_2 + _varint(length)
-        length += len(name) + len(feature_head)
-        entry_head = _FIELD_1 + _varint(length)
-        parts += (entry_head, name, feature_head, list_head, content, more)
-        total += len(entry_head) + length
-    parts[1] = _varint(total)
-    return b"".join(parts)
+        kind, content, is_value = _list_of(key, features[key])
+        parts += (_before(key, kind, len(content), is_value), content)
+    parts[1] = _varint(sum(map(len, parts)) - 1)
+    return b"".join(parts)  # a large image is copied once, here
 
 
-def _list_of(key: str, value: FeatureValue) -> tuple[bytes, bytes, bytes]:
-    """A value's list: the tag of its kind, and its content in two parts, of which the second may be large.
+@functools.lru_cache(maxsize=1 << 14)
+def _before(key: str, kind: bytes, length: int, is_value: bool) -> bytes:
+    """All that goes before the content of a feature's list: lengths of what is in what, and the key.
 
-    All parts are empty for a sequence without values.
+    There are few of them: the same keys, with as many values, come again and again.
+    """
+    value_head = _FIELD_1 + _varint(length) if is_value else b""
+    length += len(value_head)
+    list_head = kind + _varint(length) if kind else b""
+    length += len(list_head)
+    feature_head = _FIELD_2 + _varint(length)
+    name = key.encode()
+    name = _FIELD_1 + _varint(len(name)) + name
+    return _FIELD_1 + _varint(len(name) + len(feature_head) + length) + name + feature_head + list_head + value_head
+
+
+def _list_of(key: str, value: FeatureValue) -> tuple[bytes, bytes, bool]:
+    """A value's list: the tag of its kind, its content, and whether that is the content of the list's one field.
+
+    All is empty for a sequence without values.
     """
     kind = type(value)
     if kind is bytes or kind is str:
@@ -68,7 +72,7 @@ def _list_of(key: str, value: FeatureValue) -> tuple[bytes, bytes, bytes]:
         return _float_list(value) if value.dtype.kind == "f" else _int64_list(value.tolist())
     values: list[Any] = list(value) if isinstance(value, Sequence) and not isinstance(value, _BYTES_LIKE) else [value]
     if not values:
-        return _NOTHING
+        return b"", b"", False
     kinds = set(map(type, values))
     if kinds == {int}:
         return _int64_list(values)
@@ -84,40 +88,30 @@ def _list_of(key: str, value: FeatureValue) -> tuple[bytes, bytes, bytes]:
     )
 
 
-def _bytes_list(values: Sequence[Any]) -> tuple[bytes, bytes, bytes]:
+def _bytes_list(values: Sequence[Any]) -> tuple[bytes, bytes, bool]:
     contents = [value.encode() if isinstance(value, str) else value for value in values]
     if len(contents) == 1:
-        content = bytes(contents[0])  # of bytes: itself
-        return _BYTES_LIST, _FIELD_1 + _varint(len(content)), content
-    return _BYTES_LIST, b"".join([part for one in contents for part in (_FIELD_1, _varint(len(one)), one)]), b""
+        return _BYTES_LIST, bytes(contents[0]), True  # of bytes: itself, not a copy
+    fields = [part for one in contents for part in (_FIELD_1, _varint(len(one)), one)]
+    return _BYTES_LIST, b"".join(fields), False
 
 
-def _float_list(values: npt.NDArray[Any]) -> tuple[bytes, bytes, bytes]:
+def _float_list(values: npt.NDArray[Any]) -> tuple[bytes, bytes, bool]:
     if values.dtype != np.float32:
         with np.errstate(over="ignore"):  # beyond float32 is infinite
             values = values.astype(np.float32)
-    return _FLOAT_LIST, *_packed(values.astype("<f4", copy=False).tobytes())
+    return _FLOAT_LIST, values.astype("<f4", copy=False).tobytes(), values.size > 0
 
 
-def _int64_list(values: list[Any]) -> tuple[bytes, bytes, bytes]:
+def _int64_list(values: list[Any]) -> tuple[bytes, bytes, bool]:
     if not values or 0 <= min(values) <= max(values) < 1 << 7:
-        return _INT64_LIST, *_packed(bytes(values))  # one byte each, its own varint
+        return _INT64_LIST, bytes(values), bool(values)  # one byte each, its own varint
     try:
         # Negative ones are sent as if they were unsigned.
         unsigned = struct.unpack(f"={len(values)}Q", struct.pack(f"={len(values)}q", *values))
     except struct.error as error:
         raise ValueError(f"a whole number of a feature must fit 64 bits, got {min(values)} to {max(values)}") from error
-    return _INT64_LIST, *_packed(b"".join(map(_varint, unsigned)))
-
-
-def _packed(content: bytes) -> tuple[bytes, bytes]:
-    return (_FIELD_1 + _varint(len(content)) if content else b""), content
-
-
-@functools.lru_cache(maxsize=4096)
-def _key_field(key: str) -> bytes:
-    content = key.encode()
-    return _FIELD_1 + _varint(len(content)) + content
+    return _INT64_LIST, b"".join(map(_varint, unsigned)), True
 
 
 def _varint(number: int) -> bytes:

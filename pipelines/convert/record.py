@@ -50,6 +50,7 @@ class RecordMaker:
         self._job = job
         self._label_map = header.label_map
         self._labels = header.label_map.labels if header.label_map else {}
+        self._ids: dict[str, int] = {}
         self._with_pose = header.format == "voc"
         self._shapes = ShapeReader(masks=job.masks, keypoints=header.keypoints if job.keypoints else {})
 
@@ -82,7 +83,8 @@ class RecordMaker:
 
     def failed(self, planned: PlannedImage, error: FrameError, reason: str) -> Converted:
         """The row of an image of which there is no record; `reason`: a kind of remark."""
-        row = _row(planned)._replace(error=error, source_id=planned.annotated.source_id or None)
+        source_id = planned.annotated.source_id or None
+        row = FrameRow(planned.key, storage.printable(planned.uri), "image", 0, error=error, source_id=source_id)
         return Converted(row, (Remark(reason, error.message),))
 
     def close(self) -> None:
@@ -130,7 +132,16 @@ class RecordMaker:
             labels=[self._labels.get(class_id, item.label) for class_id, item in zip(ids, objects, strict=True)],
             area=[math.nan if item.area is None else item.area for item in objects],
         )
-        row = _row(planned)._replace(width=image.width, height=image.height, objects=truth, source_id=source_id)
+        row = FrameRow(
+            planned.key,
+            storage.printable(planned.uri),
+            "image",
+            0,
+            width=image.width,
+            height=image.height,
+            objects=truth,
+            source_id=source_id,
+        )
         counts = {"images": 1, "boxes": len(objects)}
         if image.changes:
             counts["images_re_encoded"] = 1
@@ -157,12 +168,10 @@ class RecordMaker:
         )
 
     def _id_of(self, label: str) -> int:
-        found = self._label_map.id_of(label) if self._label_map else None
-        return -1 if found is None else found
-
-
-def _row(planned: PlannedImage) -> FrameRow:
-    return FrameRow(planned.key, storage.printable(planned.uri), "image", 0)
+        if label not in self._ids:
+            found = self._label_map.id_of(label) if self._label_map else None
+            self._ids[label] = -1 if found is None else found
+        return self._ids[label]
 
 
 def _read(planned: PlannedImage) -> bytes:
