@@ -32,7 +32,7 @@ from pipelines.render.rendered import RenderedRow
 from pipelines.render.rows import DetectionRow
 from pipelines.render.views import View, Viewer
 
-_DRAWN_AHEAD = 4
+_DRAWN_AHEAD = 2  # an 8K frame takes 100 MB
 
 
 class _Drawn(NamedTuple):
