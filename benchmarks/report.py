@@ -44,7 +44,9 @@ def _speed(kind: str, speed: Speed) -> Iterator[str]:
     yield _row("boxbeam / limit", f"{share:.2f}", _verdict(share >= AIM_SHARE_OF_LIMIT, f"{AIM_SHARE_OF_LIMIT:g}"))
     yield _row("  the same in CPU time, which others do not disturb", f"{speed.cpu_share_of_limit:.2f}")
     first_runs = [second for loop in speed.loops.values() for second in loop.first_run_seconds]
-    yield _row("  the first Session.run, seconds: in boxbeam's time only", f"{statistics.median(first_runs):.2f}")
+    yield _row(
+        "  the first Session.run, seconds: in no rate, start-up for boxbeam", f"{statistics.median(first_runs):.2f}"
+    )
 
 
 def _start_up(runs: Sequence[Run]) -> Iterator[str]:
