@@ -4,6 +4,8 @@ boxbeam JOB [OPTIONS]        each JOB explains itself: boxbeam JOB --help
 """
 
 import importlib
+import os
+import select
 import sys
 from collections.abc import Sequence
 
@@ -28,8 +30,32 @@ start here (this works when pasted):
 """
 
 
+_SIGPIPE_STATUS = 141  # as shells tell of a program that SIGPIPE ended
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one job; returns its exit status."""
+    try:
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not _reader_is_gone():
+            raise
+        # `boxbeam … | head`: who read it has enough; what is still in the buffer must not be complained about at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _SIGPIPE_STATUS
+
+
+def _reader_is_gone() -> bool:
+    """Whether stdout is a pipe that nobody reads."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())

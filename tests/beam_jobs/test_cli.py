@@ -1,5 +1,6 @@
 """The word `boxbeam`: what it says by itself, and that a job gets what follows its name."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -87,3 +88,20 @@ def test_the_exit_status_of_a_job_is_that_of_the_command(tmp_path):
     assert "not valid" in broken.stdout
     assert (gone.returncode, gone.stdout) == (2, "")
     assert "no such file or folder" in gone.stderr
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(["help"], 141), (["infer", "--help"], 0)])  # argparse minds nothing
+def test_a_reader_who_has_enough_is_no_error(arguments, status):
+    """As `boxbeam … | head` does: the pipe is closed before anything is written."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    run = subprocess.run(
+        [sys.executable, "-m", "beam_jobs.cli", *arguments],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        timeout=60,
+    )
+    os.close(writing)
+    assert (run.returncode, run.stderr) == (status, "")
