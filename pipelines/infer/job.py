@@ -38,9 +38,8 @@ _THREADS_PER_PROCESS = 8
 _RECORD_BYTES_PER_PIECE = 64 << 20
 # A minute of good video. Each range decodes up to one group of pictures more than its own frames.
 _VIDEO_BYTES_PER_RANGE = 64 << 20
-# Between two items the model waits for some frames' time, so an item is not to end after a second or two.
 _ITEM_LIMITS = {
-    "image": ItemLimit(pieces=1024, weight=256 << 20),
+    "image": ItemLimit(pieces=256, weight=256 << 20),
     "record": ItemLimit(pieces=16, weight=128 << 20),
     "video": ItemLimit(pieces=16, weight=32 << 20),
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from od_core import storage
-from od_core.errors import DetectError, ImageError, InputError, LabelMapError
+from od_core.errors import ImageError, InputError, LabelMapError
 from od_core.images import decode_image
 from od_core.jpeg_decoders import jpeg_decoder
 from od_core.local_copies import local_copy
@@ -74,7 +74,7 @@ class InferWorker:
 
     def _warm_up(self) -> None:
         """The first run, in which TensorFlow lays out its work, lasts as long as dozens of others: part of opening."""
-        with contextlib.suppress(DetectError):  # it may want other images than small black ones
+        with contextlib.suppress(Exception):  # it may want other images; what is wrong will be told of one of those
             self._detector.detect(np.zeros((1, 64, 64, 3), np.uint8))
 
     @property
