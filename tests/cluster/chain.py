@@ -125,7 +125,8 @@ def contents(folder: pathlib.Path) -> dict[str, Any]:
             table = pq.read_table(path)
             found["rows"] += table.drop_columns([c for c in _PLACES if c in table.column_names]).to_pylist()
         elif name == "manifest.json":
-            found[name] = json.loads(path.read_text())["details"]
+            details = json.loads(path.read_text())["details"]
+            found[name] = {**details, "totals": list(details.get("totals", {}).values())}  # by the names of row files
         elif name == "metrics.json":
             numbers = json.loads(path.read_text())
             found[name] = {part: numbers[part] for part in ("metrics", "insight", "classes")}
