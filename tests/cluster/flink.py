@@ -47,6 +47,13 @@ class FlinkCluster:
         """What its programs, and its Python workers, have written so far."""
         return sorted(self.witness.parent.glob("*.log"))
 
+    def hold(self, place: pathlib.Path) -> pathlib.Path:
+        """Let each Python worker commit one file below `place` and then stand still until the returned file is gone."""
+        gate = self.witness / "gate"
+        self.witness.mkdir(exist_ok=True)
+        gate.write_text(f"{place}/", encoding="utf-8")
+        return gate
+
     def kill_task_manager(self) -> None:
         """SIGKILL for the oldest TaskManager and its Python workers, as when a machine is lost; `start` another one."""
         process = self.task_managers.pop(0)

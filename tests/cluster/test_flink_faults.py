@@ -3,7 +3,7 @@ output, and only work in flight is done again.
 
 Which work is done again the toy of the engine's own tests tells, one file an item: some items are done at once, the
 others wait for a gate, so that the job is in its middle for as long as a test wants. convert and render, which have
-more to clean up than parts, are disturbed as soon as there is something to disturb.
+more to clean up than parts, are held by their workers' witness when each has done an item.
 """
 
 import collections
@@ -140,14 +140,16 @@ def test_a_loss_changes_no_file(
 ) -> None:
     output, log = tmp_path / "out", tmp_path / f"{job}.log"
     arguments = (*job_arguments(scene, str(here), job), "--output", output, *flink.options)
+    parts = output / "_work" / "parts"
+    gate = flink.hold(parts)
     with running(command(job, *arguments), log=log, folder=tmp_path, env=environment(tmp_path / "witness")) as process:
-        parts = output / "_work" / "parts"
         wait_until(lambda: any(parts.glob("*.parquet")), process, what=f"{job}, to have done an item", log=log)
         if lost == "task manager":
             flink.kill_task_manager()
             flink.start_task_manager()
         else:
             flink.kill_python_worker(output)
+        gate.unlink()
         assert process.wait(240) == 0, log.read_text()
     assert contents(output) == contents(here / OUTPUTS[job])
     assert not [path for path in output.rglob("*") if path.name.startswith((".", "_"))]
