@@ -1,5 +1,7 @@
 """The item side of convert: one shard at a time, one image of it in memory."""
 
+import contextlib
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -22,14 +24,25 @@ _BUFFER_BYTES = 1 << 20
 
 
 class ConvertWorker:
-    """Writes shards as a plan says."""
+    """Writes shards as a plan says, which it reads at the first item: on a cluster it opens before there is a plan."""
 
     def __init__(self, job: "ConvertJob", output: str):
+        self._job = job
         self._output = output
-        self._plans = ShardPlans(plan_path(output))
+        self._opened = contextlib.ExitStack()
+
+    @functools.cached_property
+    def _plans(self) -> ShardPlans:
+        return self._opened.enter_context(contextlib.closing(ShardPlans(plan_path(self._output))))
+
+    @functools.cached_property
+    def _labels(self) -> Mapping[int, str]:
         label_map = self._plans.header.label_map
-        self._labels = label_map.labels if label_map else {}
-        self._records = RecordMaker(job, self._plans.header)
+        return label_map.labels if label_map else {}
+
+    @functools.cached_property
+    def _records(self) -> RecordMaker:
+        return self._opened.enter_context(contextlib.closing(RecordMaker(self._job, self._plans.header)))
 
     @property
     def provenance(self) -> Mapping[str, object]:
@@ -65,5 +78,4 @@ class ConvertWorker:
 
     def close(self) -> None:
         """Close the plan and the annotations."""
-        self._plans.close()
-        self._records.close()
+        self._opened.close()
