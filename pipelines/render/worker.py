@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import functools
 import itertools
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -71,12 +72,16 @@ class RenderWorker:
         )
         self._rows = DetectionRows(output)
         self._viewer = Viewer(job, TruthRows(output) if job.ground_truth else None)
-        self._sample = Sample.read(output) if job.sample is not None else None
         self._originals = Originals(job.source_root)
         self._crops = CropWriter(output, margin=job.crop_margin, max_side=job.max_side) if job.crops else None
         self._videos = VideoRenderer(job, self._viewer, self._painter, self._originals)
         self._ranges = RangeFiles(output, fingerprint(job))
         self._spans: Mapping[str, list[RowSpan]] = {}
+
+    @functools.cached_property
+    def _sample(self) -> Sample | None:
+        """Read at the first item: on a cluster workers open before planning has chosen it."""
+        return Sample.read(self._output) if self._job.sample is not None else None
 
     def run(self, item: Item, rows: RowWriter, watch: Watch) -> None:
         """Write the pictures of an item, and one row for each; see Worker."""
