@@ -285,7 +285,7 @@ def _job(args: argparse.Namespace) -> Any:
     from od_core.annotations.reading import ReadingOptions
     from od_core.errors import UsageError
     from od_core.label_map import read_label_map
-    from od_core.stored_image import ImageRules
+    from od_core.records.stored_image import ImageRules
     from pipelines.convert.job import ConvertJob
     from pipelines.convert.layout import DEFAULT_SHARD_BYTES, Layout
 

@@ -29,7 +29,7 @@ from od_core.event_file import EventFolder
 from od_core.export_folder import Export, list_exports
 from od_core.label_map import LabelMap, read_label_map
 from od_core.metrics.gate import full_name
-from od_core.model import find_model
+from od_core.model.detector import find_model
 from pipelines.evaluate.detections import find_detections
 from pipelines.evaluate.pictures import SampleImage, choose_sample, pictures
 from pipelines.evaluate.splits import Numbers, is_defined, read_numbers

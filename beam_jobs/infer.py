@@ -213,8 +213,8 @@ def _estimate(args: argparse.Namespace, job: "InferJob", plan: "Plan") -> str:
 
 def _job(args: argparse.Namespace) -> Any:
     from od_core.label_map import read_label_map
-    from od_core.model_tensors import ModelTensors
-    from od_core.video_sampling import Sampling
+    from od_core.model.tensors import ModelTensors
+    from od_core.video.sampling import Sampling
     from pipelines.infer.job import InferJob
 
     sampling = Sampling(args.fps, args.every, args.keyframes, args.start, args.end)
@@ -241,13 +241,13 @@ def find_model(model: str) -> tuple[str, str]:
     Raises:
         ModelError: no model is there, or it cannot be read.
     """
-    from od_core import model as models
     from od_core import storage
     from od_core.errors import ModelError
-    from od_core.remote_model import local_model
+    from od_core.model import files as model_files
+    from od_core.model.remote import local_model
 
     with local_model(model) as path:
-        files = models.find_model(path)
+        files = model_files.find_model(path)
         try:
             digest = files.digest()
         except OSError as error:

@@ -134,9 +134,9 @@ def _inspection(path: str) -> Inspection:
 
 
 def _inspection_of_folder(folder: str) -> Inspection:
+    from od_core.checks.manifest import job_of
     from od_core.errors import ModelError, UsageError
-    from od_core.manifest_check import job_of
-    from od_core.model import find_model
+    from od_core.model.detector import find_model
     from od_core.storage import printable
 
     names = os.listdir(folder)
@@ -186,7 +186,7 @@ def _kind_of(path: str) -> str | None:
 def _starts_with_a_record(path: str) -> bool:
     """Whether a file of any other name holds TFRecords."""
     from od_core.errors import RecordError
-    from od_core.records import is_gzip, read_records
+    from od_core.records.tfrecord import is_gzip, read_records
     from od_core.storage import open_input
 
     with contextlib.suppress(OSError, RecordError), open_input(path) as file:
@@ -197,7 +197,7 @@ def _starts_with_a_record(path: str) -> bool:
 
 def _detections(args: argparse.Namespace) -> int:
     from beam_jobs.summary import counted
-    from od_core.detections_check import check_detections
+    from od_core.checks.detections import check_detections
 
     report = check_detections(args.path)
     kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(report.rows_by["kind"].items()))
@@ -223,7 +223,7 @@ def _model(args: argparse.Namespace) -> int:
     from beam_jobs.summary import counted
     from od_core.errors import ModelError
     from od_core.label_map import read_label_map
-    from od_core.model import find_model, open_detector
+    from od_core.model.detector import find_model, open_detector
     from od_core.storage import printable
 
     files = find_model(args.path)
@@ -248,7 +248,7 @@ def _model(args: argparse.Namespace) -> int:
 
 def _video(args: argparse.Namespace) -> int:
     from beam_jobs.summary import counted
-    from od_core.video import VideoDamage, describe_video, read_video
+    from od_core.video.frames import VideoDamage, describe_video, read_video
 
     info = describe_video(args.path)
     rate = f"{float(info.average_rate):.3f} frames/s on average" if info.average_rate else "no frame rate declared"

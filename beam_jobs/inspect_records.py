@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from beam_jobs.summary import byte_size, counted
 
 if TYPE_CHECKING:
-    from od_core.problems import Problems
-    from od_core.record_dataset_check import RecordDatasetReport
-    from od_core.record_files_check import RecordFilesReport
-    from od_core.record_statistics import RecordStatistics
+    from od_core.checks.problems import Problems
+    from od_core.checks.record_dataset import RecordDatasetReport
+    from od_core.checks.record_files import RecordFilesReport
+    from od_core.checks.record_statistics import RecordStatistics
 
 _MOST_CLASSES = 40
 _MOST_FEATURES = 60
@@ -21,7 +21,7 @@ _MOST_SPLITS = 6
 
 def inspect_dataset(path: str, shown: str, *, decode: bool) -> int:
     """Check the record dataset in a folder and print what it holds; returns the exit status."""
-    from od_core.record_dataset_check import SHARDS, check_record_dataset
+    from od_core.checks.record_dataset import SHARDS, check_record_dataset
 
     size = sum(os.path.getsize(os.path.join(path, name)) for name in fnmatch.filter(os.listdir(path), SHARDS))
     with _Bar(size) as bar:
@@ -33,8 +33,8 @@ def inspect_dataset(path: str, shown: str, *, decode: bool) -> int:
 
 def inspect_files(paths: Sequence[str], shown: str, *, label_map: str | None, decode: bool) -> int:
     """Check TFRecord files together and print what they hold; returns the exit status."""
+    from od_core.checks.record_files import check_record_files
     from od_core.label_map import read_label_map
-    from od_core.record_files_check import check_record_files
     from od_core.storage import printable
 
     labels = read_label_map(label_map) if label_map else None
@@ -73,7 +73,7 @@ def _file_lines(report: "RecordFilesReport") -> Iterator[str]:
 
 
 def _content_lines(statistics: "RecordStatistics") -> Iterator[str]:
-    from od_core.record_statistics import LARGE_FROM, SMALL_BELOW, Spread
+    from od_core.checks.record_statistics import LARGE_FROM, SMALL_BELOW, Spread
 
     widths, heights = Spread.of(statistics.widths), Spread.of(statistics.heights)
     if widths and heights:

@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from od_core.closest_name import did_you_mean
-from od_core.gpu_driver import has_gpu_driver
+from od_core.model.gpu_driver import has_gpu_driver
 
 if TYPE_CHECKING:
     from od_core.source_root import SourceRoot

@@ -58,7 +58,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from beam_jobs import options
-from od_core.video_codecs import CODECS
+from od_core.video.codecs import CODECS
 
 if TYPE_CHECKING:
     from pipelines.executor import Work

@@ -15,12 +15,12 @@ import pathlib
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from benchmarks.child import ROOT, BenchmarkError, measure, whole
+from benchmarks.command import in_scratch
 from benchmarks.machine import OtherWork
 from benchmarks.material import Inputs, Material, sample_material, shared_material
 from benchmarks.product import run_infer
@@ -46,13 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=whole, default=2, help="medians are of so many (default: 2)")
     parser.add_argument("--parts", choices=_PARTS, nargs="+", default=list(_PARTS), help="what to measure")
     args = parser.parse_args(argv)
-    try:
-        with tempfile.TemporaryDirectory(prefix="boxbeam-bench-") as scratch:
-            _compare(pathlib.Path(scratch), args.parts, args.times, args.repeats)
-    except BenchmarkError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return in_scratch(lambda folder: _compare(folder, args.parts, args.times, args.repeats))
 
 
 def _compare(scratch: pathlib.Path, parts: Sequence[str], times: int, repeats: int) -> None:

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from benchmarks.child import answer, import_tensorflow, positive, whole
 from benchmarks.machine import OtherWork
 from benchmarks.results import Sample
-from od_core.model import INPUT_KINDS, OUTPUTS, find_model
+from od_core.model.detector import INPUT_KINDS, OUTPUTS, find_model
 
 STYLES = ("one_run", "thread_per_core")
 SETTINGS = ("none", "bfloat16", "xla")

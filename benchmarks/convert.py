@@ -14,18 +14,18 @@ finished. Contestants take turns within each repeat, in processes of their own; 
 """
 
 import argparse
+import functools
 import json
 import pathlib
 import shutil
 import statistics
 import sys
-import tempfile
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from beam_jobs.options import cores
 from benchmarks.child import BenchmarkError, measure, whole
-from benchmarks.command import Taken, run_command
+from benchmarks.command import Taken, in_scratch, run_command
 from benchmarks.machine import describe
 
 PARTS = ("small", "large", "memory", "json")
@@ -57,14 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=whole, default=3, help="medians are of so many (default: 3)")
     args = parser.parse_args(argv)
     print(describe(cores()))
-    try:
-        for part in args.parts:
-            with tempfile.TemporaryDirectory(prefix="boxbeam-bench-") as scratch:
-                _Bench(pathlib.Path(scratch), args.repeats).run(part)
-    except BenchmarkError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return max(in_scratch(functools.partial(_measure, part, args.repeats)) for part in args.parts)
+
+
+def _measure(part: str, repeats: int, folder: pathlib.Path) -> None:
+    _Bench(folder, repeats).run(part)
 
 
 class _Bench:

@@ -23,7 +23,7 @@ from av.video.reformatter import Interpolation
 
 from benchmarks.child import answer, import_tensorflow
 from od_core.images import ImageArray, decode_image
-from od_core.video import VideoFrame, read_video
+from od_core.video.frames import VideoFrame, read_video
 
 _KEPT_FRAMES = 48
 _MEASURED = 200

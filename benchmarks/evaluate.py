@@ -15,13 +15,13 @@ import pathlib
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks.child import ROOT, BenchmarkError, measure, whole
 from benchmarks.coco_like import DETECTIONS_PER_IMAGE, CocoLike
+from benchmarks.command import in_scratch
 from benchmarks.machine import OtherWork, describe
 from benchmarks.memory import PeakMemory
 
@@ -45,15 +45,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     print(describe(os.cpu_count() or 1))
     print(f"{IMAGES:,} images, {IMAGES * DETECTIONS_PER_IMAGE:,} detections")
-    try:
-        with tempfile.TemporaryDirectory(prefix="boxbeam-bench-") as scratch:
-            for part in args.parts:
-                print(f"{part}:", flush=True)
-                _PARTS[part](args.repeats, pathlib.Path(scratch))
-    except BenchmarkError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return in_scratch(lambda folder: _measure(folder, args.parts, args.repeats))
+
+
+def _measure(folder: pathlib.Path, parts: Sequence[str], repeats: int) -> None:
+    for part in parts:
+        print(f"{part}:", flush=True)
+        _PARTS[part](repeats, folder)
 
 
 def _metric(repeats: int, _: pathlib.Path) -> None:

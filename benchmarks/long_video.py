@@ -11,18 +11,18 @@ import argparse
 import pathlib
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 
-from benchmarks.child import BenchmarkError, whole
+from benchmarks.child import whole
+from benchmarks.command import in_scratch
 from benchmarks.material import Inputs, Material, long_video, sample_material, shared_material
 from benchmarks.product import Run, run_infer
-from od_core.video import MAX_PIXELS, read_video
-from od_core.video_ranges import read_range
-from od_core.video_sampling import EVERY_FRAME, Sampling
-from od_core.video_scan import PacketScan, scan_packets
+from od_core.video.frames import MAX_PIXELS, read_video
+from od_core.video.ranges import read_range
+from od_core.video.sampling import EVERY_FRAME, Sampling
+from od_core.video.scan import PacketScan, scan_packets
 
 _PARTS = ("workers", "videos", "decoding")
 _RANGES = 8
@@ -39,23 +39,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=whole, default=3, help="medians are of so many (default: 3)")
     parser.add_argument("--parts", choices=_PARTS, nargs="+", default=list(_PARTS), help="what to measure")
     args = parser.parse_args(argv)
-    try:
-        with tempfile.TemporaryDirectory(prefix="boxbeam-bench-") as scratch:
-            folder = pathlib.Path(scratch)
-            material = shared_material() or sample_material(folder / "sample")
-            video = folder / "long.mkv"
-            how = long_video(material.video, video, args.times)
-            print(f"{material.video.name}, {args.times} times over ({how}), {video.stat().st_size / 2**20:.0f} MiB")
-            if "workers" in args.parts:
-                _print_workers(material, video, args.repeats)
-            if "videos" in args.parts:
-                _print_videos(material, Inputs(material.video, folder / "videos"), args.videos, args.repeats)
-            if "decoding" in args.parts:
-                _print_decoding(video, args.repeats)
-    except BenchmarkError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return in_scratch(lambda folder: _measure(folder, args))
+
+
+def _measure(folder: pathlib.Path, args: argparse.Namespace) -> None:
+    material = shared_material() or sample_material(folder / "sample")
+    video = folder / "long.mkv"
+    how = long_video(material.video, video, args.times)
+    print(f"{material.video.name}, {args.times} times over ({how}), {video.stat().st_size / 2**20:.0f} MiB")
+    if "workers" in args.parts:
+        _print_workers(material, video, args.repeats)
+    if "videos" in args.parts:
+        _print_videos(material, Inputs(material.video, folder / "videos"), args.videos, args.repeats)
+    if "decoding" in args.parts:
+        _print_decoding(video, args.repeats)
 
 
 def _print_workers(material: Material, video: pathlib.Path, repeats: int) -> None:

@@ -16,7 +16,7 @@ from od_core import storage
 from od_core.detections import Detections
 from od_core.label_map import LabelMap
 from od_core.schemas import FrameRow, detections_table
-from od_core.video import VideoFrame, read_video
+from od_core.video.frames import VideoFrame, read_video
 from pipelines.engine import Engine
 from pipelines.executor import Work
 from pipelines.infer.job import InferJob

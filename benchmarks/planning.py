@@ -13,12 +13,12 @@ import json
 import pathlib
 import resource
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from benchmarks.child import BenchmarkError, answer, measure, whole
+from benchmarks.child import answer, measure, whole
+from benchmarks.command import in_scratch
 from benchmarks.machine import OtherWork, describe
 from benchmarks.noted_job import NotedJob
 from od_core.label_map import LabelMap
@@ -42,13 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.child:
         answer(_run(*args.child))
         return 0
-    try:
-        with tempfile.TemporaryDirectory(prefix="boxbeam-bench-") as scratch:
-            _measure(pathlib.Path(scratch), args.inputs)
-    except BenchmarkError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return in_scratch(lambda folder: _measure(folder, args.inputs))
 
 
 def _measure(folder: pathlib.Path, inputs: int) -> None:

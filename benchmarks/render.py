@@ -19,13 +19,12 @@ import json
 import pathlib
 import statistics
 import sys
-import tempfile
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from beam_jobs.options import cores
-from benchmarks.child import BenchmarkError, measure, whole
-from benchmarks.command import run_command
+from benchmarks.child import measure, whole
+from benchmarks.command import in_scratch, run_command
 from benchmarks.machine import OtherWork, describe
 from benchmarks.material import long_video, sample_material, shared_material
 
@@ -52,18 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--video", type=pathlib.Path, help="a clip (default: the real one, else boxbeam's sample)")
     parser.add_argument("--repeats", type=whole, default=2, help="medians are of so many (default: 2)")
     args = parser.parse_args(argv)
-    try:
-        with tempfile.TemporaryDirectory(prefix="boxbeam-bench-") as scratch:
-            folder = pathlib.Path(scratch)
-            clip = args.video or (shared_material() or sample_material(folder / "sample")).video
-            _measure(clip.resolve(), folder, args.repeats)
-    except BenchmarkError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return in_scratch(lambda folder: _measure(args.video, folder, args.repeats))
 
 
-def _measure(clip: pathlib.Path, folder: pathlib.Path, repeats: int) -> None:
+def _measure(video: pathlib.Path | None, folder: pathlib.Path, repeats: int) -> None:
+    clip = (video or (shared_material() or sample_material(folder / "sample")).video).resolve()
     runs: dict[tuple[str, int], list[_Run]] = {}
     for times in (1, _TIMES):
         (folder / str(times)).mkdir()

@@ -12,13 +12,13 @@ import argparse
 import pathlib
 import statistics
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from beam_jobs.options import cores
 from benchmarks.child import BenchmarkError, measure, positive, whole
+from benchmarks.command import in_scratch
 from benchmarks.material import Inputs, sample_material, shared_material
 
 _PARTS = ("ways", "import")
@@ -54,25 +54,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=whole, default=2, help="medians are of so many (default: 2)")
     parser.add_argument("--parts", choices=_PARTS, nargs="+", default=list(_PARTS), help="what to measure")
     args = parser.parse_args(argv)
-    try:
-        with tempfile.TemporaryDirectory(prefix="boxbeam-bench-") as scratch:
-            folder = pathlib.Path(scratch)
-            material = shared_material() or sample_material(folder / "sample")
-            default = [material.model, material.model.parent / _OTHER_MODEL]
-            models = [model.resolve() for model in args.models or default if model.exists()]
-            frames = folder / "frames.npy"
-            measure("decoding", "images", Inputs(material.images, folder / "images").once, "--frames_to", frames)
-            for model in models:
-                graph = model / _GRAPH if model.is_dir() else model
-                print(f"{model.name}, {cores()} cores")
-                if "ways" in args.parts:
-                    _print_ways(graph, frames, args)
-                if "import" in args.parts:
-                    _print_import(graph, args.repeats)
-    except BenchmarkError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return in_scratch(lambda folder: _measure(folder, args))
+
+
+def _measure(folder: pathlib.Path, args: argparse.Namespace) -> None:
+    material = shared_material() or sample_material(folder / "sample")
+    default = [material.model, material.model.parent / _OTHER_MODEL]
+    models = [model.resolve() for model in args.models or default if model.exists()]
+    frames = folder / "frames.npy"
+    measure("decoding", "images", Inputs(material.images, folder / "images").once, "--frames_to", frames)
+    for model in models:
+        graph = model / _GRAPH if model.is_dir() else model
+        print(f"{model.name}, {cores()} cores")
+        if "ways" in args.parts:
+            _print_ways(graph, frames, args)
+        if "import" in args.parts:
+            _print_import(graph, args.repeats)
 
 
 def _print_ways(graph: pathlib.Path, frames: pathlib.Path, args: argparse.Namespace) -> None:

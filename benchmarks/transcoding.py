@@ -18,9 +18,9 @@ from typing import Any
 import av
 
 from benchmarks.child import answer
-from od_core.video import VideoFrame, describe_video, read_video
-from od_core.video_codecs import CODECS
-from od_core.video_writer import VideoWriter
+from od_core.video.codecs import CODECS
+from od_core.video.frames import VideoFrame, describe_video, read_video
+from od_core.video.writer import VideoWriter
 from pipelines.ordered import prefetch
 
 _AHEAD = 4

@@ -12,7 +12,7 @@ from PIL import Image
 
 from beam_jobs import demo, review
 from od_core.images import encode_jpeg
-from od_core.video import VideoFrame, read_video
+from od_core.video.frames import VideoFrame, read_video
 from tests.browser.chromium import Chromium, find_chromium
 
 FOLDER = pathlib.Path(__file__).parent / "images"

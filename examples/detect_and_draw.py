@@ -9,7 +9,7 @@ import sys
 from od_core.drawing import draw_detections
 from od_core.images import decode_image, encode_jpeg
 from od_core.label_map import read_label_map
-from od_core.model import open_detector
+from od_core.model.detector import open_detector
 
 model, label_map, image_file, drawn = sys.argv[1:]
 labels = read_label_map(label_map).labels

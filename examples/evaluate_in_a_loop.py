@@ -6,14 +6,14 @@ python examples/evaluate_in_a_loop.py MODEL RECORDS        RECORDS: a dataset ma
 import glob
 import sys
 
-from od_core.examples import parse_ground_truth, parse_image_example
 from od_core.images import decode_image
 from od_core.label_map import read_label_map
 from od_core.metrics.coco import CocoBoxes
 from od_core.metrics.frame import EvaluatedFrame
 from od_core.metrics.voc import PascalBoxes
-from od_core.model import open_detector
-from od_core.records import read_records
+from od_core.model.detector import open_detector
+from od_core.records.examples import parse_ground_truth, parse_image_example
+from od_core.records.tfrecord import read_records
 
 model, records = sys.argv[1:]
 label_map = read_label_map(f"{records}/label_map.pbtxt")

@@ -5,8 +5,8 @@ python examples/read_records.py demo_out/records harbour_000.jpg
 
 import sys
 
-from od_core.record_dataset import open_records
-from od_core.training_dataset import training_dataset
+from od_core.records.dataset import open_records
+from od_core.records.training import training_dataset
 
 folder, key = sys.argv[1:]
 

@@ -1,8 +1,8 @@
 """TensorBoard event files, written without TensorFlow or TensorBoard: scalars and images of one step, a file a step.
 
-An event file is TFRecords (`od_core.records`) of tensorflow/core/util/event.proto, the first of which names the version
-"brain.Event:2". TensorBoard reads the files of a folder, which it calls a run, in the order of their names, and only
-ever forward. So a step is a file of its own, named so that names sort as steps do, and committed whole:
+An event file is TFRecords (`od_core.records.tfrecord`) of tensorflow/core/util/event.proto, the first of which names
+the version "brain.Event:2". TensorBoard reads the files of a folder, which it calls a run, in the order of their names,
+and only ever forward. So a step is a file of its own, named so that names sort as steps do, and committed whole:
 
 - nothing is ever appended, so neither a crash nor a reader that looks meanwhile meets half a record;
 - a step that is written already is not written again, and one below the last is refused (`EventFolder.write`), so steps
@@ -22,7 +22,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 
 from od_core import storage
 from od_core.images import ImageArray, encode_png
-from od_core.records import write_record
+from od_core.records.tfrecord import write_record
 
 _NAME = re.compile(r"^events\.out\.tfevents\.(\d{20})\.boxbeam$")
 _MAX_STEP = 2**63 - 1

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from od_core.errors import ModelError
-from od_core.model import find_model
+from od_core.model.detector import find_model
 
 _NUMBER = re.compile(r"\d+")
 _IN_THE_MAKING = re.compile(r"^[._]|^temp-|\.tmp$|\.part$", re.IGNORECASE)
@@ -30,7 +30,7 @@ class Export(NamedTuple):
         path: of the folder or file.
         fingerprint: changes with the names, sizes and times of its files.
         exported_s: when its newest file was written, in seconds since 1970.
-        has_model: whether what `od_core.model.find_model` looks for is there; it is what exporters write last.
+        has_model: whether what `od_core.model.files.find_model` looks for is there; it is what exporters write last.
     """
 
     step: int

@@ -7,8 +7,8 @@ from typing import BinaryIO, NamedTuple, cast
 
 from od_core import storage
 from od_core.errors import RecordError
-from od_core.examples import parse_image_example
-from od_core.records import is_gzip, read_record, read_records, scan_records
+from od_core.records.examples import parse_image_example
+from od_core.records.tfrecord import is_gzip, read_record, read_records, scan_records
 from od_core.schemas import FrameError, FrameRow
 from pipelines.items import Piece
 

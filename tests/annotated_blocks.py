@@ -6,10 +6,10 @@ import pyarrow.parquet as pq
 
 from beam_jobs import convert
 from od_core.boxes import to_normalised
-from od_core.examples import ENCODED, SOURCE_ID, encode_example
 from od_core.ground_truth import GroundTruth
-from od_core.record_index import RecordPlace, record_index_table
-from od_core.records import write_record
+from od_core.records.examples import ENCODED, SOURCE_ID, encode_example
+from od_core.records.index import RecordPlace, record_index_table
+from od_core.records.tfrecord import write_record
 from od_core.schemas import FrameRow
 from tests.blocks_model import BLOCKS_LABEL_MAP
 from tests.blocks_scene import draw_scene, jpeg, write_images

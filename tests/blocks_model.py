@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from od_core.examples import ENCODED
-from od_core.model import INPUT_KINDS, OUTPUTS
+from od_core.model.detector import INPUT_KINDS, OUTPUTS
+from od_core.records.examples import ENCODED
 from od_core.tensorflow_import import import_tensorflow
 
 BLOCKS_LABEL_MAP = """\

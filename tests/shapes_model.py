@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from od_core.examples import ENCODED
-from od_core.model import OUTPUTS
+from od_core.model.detector import OUTPUTS
+from od_core.records.examples import ENCODED
 from tests.blocks_model import decode_all, find_colours
-from tests.od_core import model_exports
+from tests.od_core.model import model_exports
 
 SHAPE_OUTPUTS = ("detection_masks", "detection_keypoints", "detection_keypoint_scores")
 MASK_SIZE = (7, 5)

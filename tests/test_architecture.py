@@ -154,6 +154,12 @@ def test_the_changelog_begins_with_this_version() -> None:
     assert re.fullmatch(r"\d{4}-\d{2}-\d{2}", date)
 
 
+def test_the_container_images_of_the_docs_are_of_this_version() -> None:
+    pages = [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md"), *(REPOSITORY / "deploy").glob("*/*")]
+    named = {tag for page in pages for tag in re.findall(r"/boxbeam:([0-9][0-9A-Za-z.]*)", page.read_text("utf-8"))}
+    assert named == {__version__}
+
+
 def test_nothing_that_is_read_as_data_is_a_pickle() -> None:
     """Pickles run code when they are read: only Beam's own transport and a process's own temporary files are."""
     users = {

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from od_core.label_map import parse_label_map
-from od_core.model import Detector, open_detector
+from od_core.model.detector import Detector, open_detector
 from tests import blocks_model
-from tests.od_core.model_exports import colours_in, drawn
+from tests.od_core.model.model_exports import colours_in, drawn
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from od_core.images import decode_image
-from od_core.video import VideoDamage, read_video
+from od_core.video.frames import VideoDamage, read_video
 from tests.blocks_scene import COLOURS, Scene, draw_scene, jpeg, write_images, write_video
 
 moments = st.integers(0, 500)

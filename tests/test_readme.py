@@ -11,7 +11,7 @@ import pytest
 
 from beam_jobs import convert
 from od_core.harbour.sample import LABEL_MAP, MODEL, write_images, write_video
-from od_core.record_index import RECORD_INDEX
+from od_core.records.index import RECORD_INDEX
 from tests.pipelines.evaluation_files import failed_row, found_row, write_detections
 
 README = pathlib.Path(__file__).resolve().parents[1] / "README.md"

@@ -18,7 +18,7 @@ from od_core.ground_truth import GroundTruth
 from od_core.harbour.sample import MODEL, ground_truth, write_label_map
 from od_core.harbour.ships import LABELS
 from od_core.images import decode_image, encode_jpeg
-from od_core.model import open_detector
+from od_core.model.detector import open_detector
 from od_core.tensorflow_import import import_tensorflow
 from training.evaluation import evaluate
 from training.loop import train

@@ -13,7 +13,7 @@ from od_core.annotations.record_truth import RecordTruth
 from od_core.annotations.stored_truth import StoredTruth, find_stored_truth
 from od_core.errors import UsageError
 from od_core.label_map import LabelMap
-from od_core.record_file import record_files
+from od_core.records.file import record_files
 
 ACCEPTED = (
     "a record dataset made by boxbeam, other TFRecords, Parquet with a column `objects`, or annotations in the format "

@@ -10,9 +10,9 @@ from od_core import storage
 from od_core.annotations.annotated import AnnotationFault
 from od_core.annotations.stored_truth import LABEL_MAP, TABLE_ROWS
 from od_core.errors import RecordError, UsageError
-from od_core.examples import parse_ground_truth, parse_names
 from od_core.label_map import LabelMap, read_label_map
-from od_core.record_file import FileRecord, RecordFile
+from od_core.records.examples import parse_ground_truth, parse_names
+from od_core.records.file import FileRecord, RecordFile
 from od_core.schemas import GROUND_TRUTH, FrameError, FrameRow, ground_truth_table
 
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from od_core import examples
 from od_core.detected_frames import DetectedFrame
 from od_core.detections import Detections
 from od_core.exports.exporter import size_of
 from od_core.ground_truth import GroundTruth
-from od_core.records import write_record
+from od_core.records import examples
+from od_core.records.tfrecord import write_record
 
 Truth = Callable[[DetectedFrame], GroundTruth | None]
 """What is annotated in a frame, with the class ids of the detections; None where nobody has annotated."""

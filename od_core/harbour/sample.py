@@ -20,7 +20,7 @@ from od_core.label_map import LabelMap
 from od_core.schemas import FrameRow
 
 MODEL = Path(__file__).with_name("frozen_inference_graph.pb")
-"""The trained detector: a frozen graph for `od_core.model.open_detector`."""
+"""The trained detector: a frozen graph for `od_core.model.detector.open_detector`."""
 
 LABEL_MAP = Path(__file__).with_name("label_map.pbtxt")
 """Its label map, as `write_label_map` writes it."""

@@ -5,6 +5,7 @@ detection), but ranks images by a number given when a frame is added; here image
 the end. So the accumulator keeps boxes as they came (24 bytes a detection) and `value` streams them through.
 """
 
+import abc
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ _AREAS = ("", " (small)", " (medium)", " (large)")  # as hotcoco and pycocotools
 _LIMITS = (1, 10, 100)
 
 
-class CocoNumbers:
+class CocoNumbers(abc.ABC):
     """The part of a `Metric` that lets hotcoco match, and gives its numbers the API's names."""
 
     prefix: ClassVar[str]
@@ -56,9 +57,9 @@ class CocoNumbers:
         result.accumulate()
         return result.eval["precision"], result.eval["recall"]
 
+    @abc.abstractmethod
     def _batches(self) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]], Any]]:
         """Images, annotations and detections, as `StreamingEval.update` takes them; images numbered by name."""
-        raise NotImplementedError
 
 
 class CocoBoxes(CocoNumbers):

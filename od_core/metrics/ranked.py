@@ -4,6 +4,7 @@ Classes are those from 1 to the largest id, also ids that have no name. Detectio
 truth without area counts, and cannot be found. At most 10,000 detections per image and class count.
 """
 
+import abc
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple, Self
@@ -51,7 +52,7 @@ class Ranking(NamedTuple):
     to_find: float
 
 
-class RankedBoxes:
+class RankedBoxes(abc.ABC):
     """The part of a `Metric` that turns ranked detections into numbers, named as the API names them.
 
     Of equal scores those of the last frame by name come first, and within a frame those matched last: the API's own
@@ -97,8 +98,9 @@ class RankedBoxes:
             values[f"{self.prefix}_PerformanceByCategory/AP{at}/{shown}"] = precisions[class_id]
         return values
 
+    @abc.abstractmethod
     def _matched(self, frame: EvaluatedFrame) -> Ranked:
-        raise NotImplementedError
+        """The frame's detections, ranked and matched as this metric does."""
 
     def _precision(self, ranking: Ranking) -> float:
         return average_precision(ranking.amounts, ranking.to_find)

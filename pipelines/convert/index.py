@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from od_core.record_index import RecordPlace, record_index_table
+from od_core.records.index import RecordPlace, record_index_table
 from od_core.schemas import FrameRow
 from pipelines.convert.record import Converted
 from pipelines.convert.shards import RecordSpot, split_of

@@ -23,9 +23,9 @@ from od_core.box_policy import POLICIES
 from od_core.closest_name import did_you_mean
 from od_core.errors import LabelMapError, OutputError, UsageError
 from od_core.label_map import LabelMap
-from od_core.record_index import RECORD_INDEX, RECORDS_VERSION, RecordPlace, record_index_table
+from od_core.records.index import RECORD_INDEX, RECORDS_VERSION, RecordPlace, record_index_table
+from od_core.records.stored_image import DEFAULT_RULES, ImageRules
 from od_core.schemas import FrameError, FrameRow
-from od_core.stored_image import DEFAULT_RULES, ImageRules
 from pipelines.convert import remarks as convert_remarks
 from pipelines.convert.collect import AnnotationSet, make_convert_plan
 from pipelines.convert.layout import Layout

@@ -10,10 +10,10 @@ from od_core.annotations.annotated import AnnotatedObject
 from od_core.box_policy import KeptObjects, Remark, apply_policy
 from od_core.errors import AnnotationError, ImageError, InputError
 from od_core.ground_truth import GroundTruth
-from od_core.image_record import Placed, Shapes, encode_record, placed_objects
 from od_core.images import MAX_FILE_BYTES
+from od_core.records.image_record import Placed, Shapes, encode_record, placed_objects
+from od_core.records.stored_image import MADE_PNG, SCALED, TURNED, StoredImage, stored_image
 from od_core.schemas import FrameError, FrameRow
-from od_core.stored_image import MADE_PNG, SCALED, TURNED, StoredImage, stored_image
 from pipelines.convert import remarks as convert_remarks
 from pipelines.convert.plan import PlanHeader, PlannedImage
 from pipelines.convert.shapes import ShapeReader

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from od_core.stored_image import MADE_PNG, SCALED, TURNED
+from od_core.records.stored_image import MADE_PNG, SCALED, TURNED
 
 IMAGE_NOT_FOUND = "images_not_found"
 ANNOTATION_NOT_USABLE = "annotations_not_usable"

@@ -10,8 +10,8 @@ from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject
 from od_core.annotations.shapes import draw_mask, keypoints_of, read_excerpt
 from od_core.box_policy import Remark
 from od_core.errors import AnnotationError
-from od_core.image_record import NO_SHAPES, Placed, Shapes, placed_keypoints, placed_mask
-from od_core.stored_image import StoredImage
+from od_core.records.image_record import NO_SHAPES, Placed, Shapes, placed_keypoints, placed_mask
+from od_core.records.stored_image import StoredImage
 from pipelines.convert import remarks as convert_remarks
 from pipelines.reading import reading
 

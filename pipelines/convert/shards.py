@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from od_core import storage
-from od_core.records import write_record
+from od_core.records.tfrecord import write_record
 from pipelines.convert.layout import GZIP_EXTENSION
 
 SHARD_NAME = re.compile(r"[A-Za-z0-9_]+-\d{5,}-of-\d{5,}\.tfrecord(\.gz)?")

@@ -9,7 +9,7 @@ from od_core import storage
 from od_core.annotations.ground_truth_set import GroundTruthSet
 from od_core.errors import UsageError
 from od_core.label_map import LabelMap
-from od_core.record_file import record_files
+from od_core.records.file import record_files
 from od_core.schemas import DETECTIONS, FrameRow, detections_table
 from pipelines.dataset import MANIFEST
 from pipelines.evaluate.coco_results import results_rows

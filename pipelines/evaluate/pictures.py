@@ -22,10 +22,10 @@ from od_core.annotations.stored_truth import find_stored_truth
 from od_core.detections import Detections
 from od_core.drawing import draw_detections, draw_ground_truth, side_by_side
 from od_core.errors import InputError
-from od_core.examples import parse_image_example
 from od_core.ground_truth import GroundTruth
 from od_core.images import ImageArray, decode_image
-from od_core.records import read_record
+from od_core.records.examples import parse_image_example
+from od_core.records.tfrecord import read_record
 from od_core.schemas import detections_of, ground_truths_of
 from pipelines.evaluate.detections import DetectionsSet
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from od_core import storage
 from od_core.errors import RecordError, UsageError
-from od_core.examples import parse_detections, parse_names
-from od_core.record_file import FileRecord, RecordFile
+from od_core.records.examples import parse_detections, parse_names
+from od_core.records.file import FileRecord, RecordFile
 from od_core.schemas import FrameError, FrameRow
 
 _NOT_PROCESSED = "the record has no detections, not even an empty list of image/detection/score"

@@ -3,7 +3,7 @@
 from od_core import storage
 from od_core.errors import RecordError, StorageError
 from od_core.images import looks_like_image
-from od_core.records import HEADER_BYTES, scan_records
+from od_core.records.tfrecord import HEADER_BYTES, scan_records
 
 _HEAD_BYTES = 1024
 _TS_PACKET = 188

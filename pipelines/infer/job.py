@@ -13,16 +13,16 @@ from PIL import GifImagePlugin
 
 from od_core import schemas, storage
 from od_core.detection_totals import detection_totals
-from od_core.gpu_driver import has_gpu_driver
 from od_core.images import IMAGE_EXTENSIONS
-from od_core.jpeg_decoders import DEFAULT_DECODER, JPEG_DECODERS
 from od_core.label_map import LabelMap
-from od_core.model_tensors import API_TENSORS, ModelTensors
-from od_core.record_file import is_record_name
-from od_core.records import is_gzip
+from od_core.model.gpu_driver import has_gpu_driver
+from od_core.model.jpeg_decoders import DEFAULT_DECODER, JPEG_DECODERS
+from od_core.model.tensors import API_TENSORS, ModelTensors
+from od_core.records.file import is_record_name
+from od_core.records.tfrecord import is_gzip
 from od_core.schemas import FrameError, FrameRow, detections_table
-from od_core.video import VIDEO_EXTENSIONS
-from od_core.video_sampling import EVERY_FRAME, Sampling
+from od_core.video.frames import VIDEO_EXTENSIONS
+from od_core.video.sampling import EVERY_FRAME, Sampling
 from pipelines import sources
 from pipelines.grouping import ItemLimit, by_limits, on_grid
 from pipelines.infer.content_kind import content_kind
@@ -53,7 +53,7 @@ class InferJob:
     """Detect objects; see the engine's Job for what the methods promise.
 
     Attributes:
-        model: path of the export, as `od_core.remote_model.local_model` takes it: on a disk, or copied by each worker.
+        model: path of the export, as `od_core.model.remote.local_model` takes it: on a disk, or copied by each worker.
         model_sha256: digest of its bytes.
         label_map: names of the class ids.
         min_score: detections below are left out; None for `DEFAULT_MIN_SCORES`.
@@ -118,7 +118,7 @@ class InferJob:
     def cut(self, source: Source) -> Sequence[Piece]:
         """Record files and long videos are cut on a grid of bytes.
 
-        A piece of records is the records that begin in its range; a range of a video, see `od_core.video_ranges`. A
+        A piece of records is the records that begin in its range; a range of a video, see `od_core.video.ranges`. A
         video in one piece counted in bytes is read by the same rules as a range, which can skip what is not wanted; one
         that is `Piece(source)` is decoded from its first frame on.
         """

@@ -12,14 +12,14 @@ import numpy as np
 from od_core import storage
 from od_core.errors import ImageError, InputError, LabelMapError
 from od_core.images import decode_image
-from od_core.jpeg_decoders import jpeg_decoder
 from od_core.local_copies import local_copy
-from od_core.model import Detector, open_detector
-from od_core.remote_model import local_model
+from od_core.model.detector import Detector, open_detector
+from od_core.model.jpeg_decoders import jpeg_decoder
+from od_core.model.remote import local_model
 from od_core.schemas import FrameError, FrameRow, detections_table
-from od_core.video import MAX_PIXELS, VideoDamage, VideoFrame, read_video
-from od_core.video_ranges import END, RangeEnd, read_range
-from od_core.video_scan import PacketScan, scan_packets
+from od_core.video.frames import MAX_PIXELS, VideoDamage, VideoFrame, read_video
+from od_core.video.ranges import END, RangeEnd, read_range
+from od_core.video.scan import PacketScan, scan_packets
 from pipelines.infer.batch_size import BatchSize
 from pipelines.infer.batches import Batcher, Frame, Image
 from pipelines.infer.devices import claimed_device

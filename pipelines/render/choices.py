@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from od_core.score_limits import ScoreLimits
 from od_core.source_root import NOT_MOVED, SourceRoot
-from od_core.video_codecs import CODECS
+from od_core.video.codecs import CODECS
 from pipelines.render.classes import ids_of
 
 LAYOUTS = ("overlay", "side_by_side")
@@ -47,7 +47,7 @@ class RenderChoices:
         max_side: the most pixels in width or height of what is drawn on; None: those of the original.
         unsampled: one of `UNSAMPLED`.
         audio: whether videos keep their sound.
-        codec: compression of videos: one of `od_core.video_codecs.CODECS`.
+        codec: compression of videos: one of `od_core.video.codecs.CODECS`.
         crf: their constant quality; None for the codec's own.
         source_root: where originals lie that were moved.
         range_bytes: videos of more are rendered in ranges of about so many bytes, whatever the number of workers.

@@ -66,7 +66,7 @@ class RenderJob(RenderChoices):
     def cut(self, source: Source) -> Sequence[Piece]:
         """Record files and long videos are cut on a grid of bytes, by their size alone.
 
-        A piece of records is the records that begin in its range; a range of a video, see `od_core.video_ranges`.
+        A piece of records is the records that begin in its range; a range of a video, see `od_core.video.ranges`.
         """
         if source.kind == "record" and source.size > _RECORD_BYTES_PER_PIECE and not is_compressed(source):
             return on_grid(source, _RECORD_BYTES_PER_PIECE)

@@ -6,7 +6,7 @@ import re
 
 from od_core.file_names import as_name
 from od_core.images import IMAGE_EXTENSIONS
-from od_core.video import VIDEO_EXTENSIONS
+from od_core.video.frames import VIDEO_EXTENSIONS
 
 JPEG_EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 PNG_EXTENSIONS = frozenset({".png"})

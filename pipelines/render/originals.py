@@ -13,10 +13,10 @@ from od_core.errors import ImageError, InputError, RecordError
 from od_core.images import decode_image
 from od_core.local_copies import local_copy
 from od_core.source_root import SourceRoot
-from od_core.video import MAX_PIXELS, VideoDamage, VideoFrame, read_video
-from od_core.video_ranges import RangeEnd, read_range
-from od_core.video_sampling import EVERY_FRAME
-from od_core.video_scan import PacketScan, scan_packets
+from od_core.video.frames import MAX_PIXELS, VideoDamage, VideoFrame, read_video
+from od_core.video.ranges import RangeEnd, read_range
+from od_core.video.sampling import EVERY_FRAME
+from od_core.video.scan import PacketScan, scan_packets
 from pipelines.items import Identity, Piece
 from pipelines.job import Watch
 from pipelines.ordered import ordered_map, prefetch
@@ -104,7 +104,7 @@ class Originals:
     def range_frames(
         self, path: str, scan: PacketScan, piece: Piece, alive: Callable[[], None]
     ) -> Generator[VideoFrame | RangeEnd, None, None]:
-        """The frames of a part of a local video, and then its end; see `od_core.video_ranges`."""
+        """The frames of a part of a local video, and then its end; see `od_core.video.ranges`."""
         span = piece.start, piece.stop, piece.total
         return self._undamaged(lambda: read_range(path, scan, *span, sampling=EVERY_FRAME, alive=alive))
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from od_core import storage
 from od_core.schemas import FrameError
-from od_core.video_ranges import END
+from od_core.video.ranges import END
 from pipelines.dataset import Dataset
 from pipelines.items import LAST_END, Item, Joint, Outcome, Piece
 from pipelines.joints import misfits
@@ -20,7 +20,7 @@ class RenderedRange:
         frames: number and time (microseconds in the original) of every frame that is in its video, in order; where
             there is none, there is no such video.
         width, height, detections, objects: as in `RenderedRow`.
-        first, after, broken: as in `od_core.video_ranges.RangeEnd`; None for what was not read to its end.
+        first, after, broken: as in `od_core.video.ranges.RangeEnd`; None for what was not read to its end.
         error: why it cannot be rendered, as a row tells it.
     """
 

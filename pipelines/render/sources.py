@@ -16,7 +16,7 @@ from od_core import storage
 from od_core.annotations.annotated import no_such_path
 from od_core.annotations.joined_truth import open_all_ground_truth
 from od_core.errors import OutputError, StorageError, UsageError
-from od_core.records import is_gzip
+from od_core.records.tfrecord import is_gzip
 from od_core.schemas import DETECTIONS_VERSION
 from od_core.source_root import SourceRoot
 from od_core.storage import FileInfo

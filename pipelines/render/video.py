@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from od_core import storage
 from od_core.local_copies import local_copy
-from od_core.video import VideoFrame, describe_video
-from od_core.video_audio import Audio, open_audio
-from od_core.video_join import JoinedFrame, VideoJoiner
-from od_core.video_ranges import RangeEnd
-from od_core.video_writer import VideoWriter
+from od_core.video.audio import Audio, open_audio
+from od_core.video.frames import VideoFrame, describe_video
+from od_core.video.join import JoinedFrame, VideoJoiner
+from od_core.video.ranges import RangeEnd
+from od_core.video.writer import VideoWriter
 from pipelines.items import Piece
 from pipelines.job import Watch
 from pipelines.ordered import prefetch

@@ -14,9 +14,9 @@ from od_core import storage
 from od_core.errors import ImageError, InputError
 from od_core.images import decode_image, encode_jpeg, read_header
 from od_core.local_copies import local_copy
-from od_core.video import MAX_PIXELS, VideoFrame, read_video
-from od_core.video_file import open_video
-from od_core.video_writer import VideoWriter
+from od_core.video.file import open_video
+from od_core.video.frames import MAX_PIXELS, VideoFrame, read_video
+from od_core.video.writer import VideoWriter
 from pipelines.items import Piece, Source
 from pipelines.record_images import record_images
 

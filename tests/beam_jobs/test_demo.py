@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from beam_jobs import demo
-from od_core.detections_check import check_detections
-from od_core.video import VideoFrame, read_video
+from od_core.checks.detections import check_detections
+from od_core.video.frames import VideoFrame, read_video
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 FOLDERS = ["detections", "metrics", "model", "pictures", "records", "scene"]

@@ -11,9 +11,9 @@ import pytest
 
 from beam_jobs import infer
 from od_core.label_map import read_label_map
-from od_core.model import find_model
-from od_core.model_tensors import ModelTensors
-from od_core.video_sampling import Sampling
+from od_core.model.detector import find_model
+from od_core.model.tensors import ModelTensors
+from od_core.video.sampling import Sampling
 from pipelines.dataset import Manifest
 from pipelines.infer.job import InferJob
 

@@ -17,8 +17,15 @@ from PIL import Image
 
 from beam_jobs import inspect
 from od_core.detections import Detections
-from od_core.examples import ENCODED, OBJECT_BOX, OBJECT_CLASS_LABEL, OBJECT_CLASS_TEXT, SOURCE_ID, encode_example
-from od_core.records import write_record
+from od_core.records.examples import (
+    ENCODED,
+    OBJECT_BOX,
+    OBJECT_CLASS_LABEL,
+    OBJECT_CLASS_TEXT,
+    SOURCE_ID,
+    encode_example,
+)
+from od_core.records.tfrecord import write_record
 from od_core.schemas import DETECTIONS_VERSION, FrameError, FrameRow, detections_table
 from pipelines.convert.job import ConvertJob
 from pipelines.convert.layout import Layout
@@ -474,7 +481,7 @@ def test_an_animated_gif_is_a_video(said, tmp_path):
     assert "decoded: 3 frames" in text
 
 
-# Models: those that open are held against the API in tests/od_core/test_model.py
+# Models: those that open are held against the API in tests/od_core/model/test_model.py
 
 
 def test_a_file_that_is_a_model_by_name_only_is_not_valid(said, tmp_path):

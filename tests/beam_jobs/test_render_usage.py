@@ -11,7 +11,7 @@ import pytest
 
 from beam_jobs import render
 from od_core import storage
-from od_core.records import write_record
+from od_core.records.tfrecord import write_record
 from tests.blocks_scene import draw_scene, write_images, write_video
 from tests.pipelines.render_files import detect, row_of, truth_of, write_truth
 

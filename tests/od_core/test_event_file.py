@@ -11,7 +11,7 @@ from PIL import Image
 from tensorboard.compat.proto import event_pb2
 
 from od_core.event_file import EventFolder
-from od_core.records import read_records
+from od_core.records.tfrecord import read_records
 from tests.tensorboard_runs import EventMultiplexer, accumulated
 
 MAP = "DetectionBoxes_Precision/mAP"

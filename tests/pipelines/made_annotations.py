@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from od_core.records import read_record
+from od_core.records.tfrecord import read_record
 from pipelines.convert.job import ConvertJob
 from pipelines.convert.worker import ConvertWorker
 from pipelines.items import Item, Piece

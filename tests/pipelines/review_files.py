@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from od_core.label_map import LabelMap
 from od_core.schemas import FrameRow
-from od_core.video_writer import VideoWriter
+from od_core.video.writer import VideoWriter
 from tests.blocks_scene import draw_scene
 from tests.pipelines.evaluation_files import (
     failed_row,

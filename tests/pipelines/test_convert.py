@@ -19,7 +19,7 @@ from od_core import storage
 from od_core.errors import LabelMapError, OutputError, StorageError, UsageError
 from od_core.images import decode_image
 from od_core.label_map import LabelMap, parse_label_map, read_label_map
-from od_core.records import read_records, scan_records
+from od_core.records.tfrecord import read_records, scan_records
 from od_core.schemas import ground_truths_of
 from pipelines.convert.job import ConvertJob
 from pipelines.convert.layout import Layout

@@ -12,8 +12,8 @@ import pytest
 
 from beam_jobs import evaluate, infer, render
 from od_core.images import decode_image, read_header
-from od_core.records import read_records
-from od_core.stored_image import ImageRules
+from od_core.records.stored_image import ImageRules
+from od_core.records.tfrecord import read_records
 from pipelines.convert.job import ConvertJob
 from pipelines.convert.layout import Layout
 from tests.blocks_model import BLOCKS_LABEL_MAP, write_frozen_graph

@@ -15,7 +15,7 @@ from PIL import Image
 
 from od_core.annotations.image_folder import ImageFolder
 from od_core.label_map import read_label_map
-from od_core.records import read_records
+from od_core.records.tfrecord import read_records
 from pipelines.convert.job import ConvertJob
 from pipelines.convert.layout import Layout
 from tests.pipelines.made_annotations import (

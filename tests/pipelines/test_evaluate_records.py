@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from beam_jobs import evaluate, export
-from od_core import examples
 from od_core.annotations.ground_truth_set import open_ground_truth
 from od_core.label_map import LabelMap
-from od_core.records import write_record
+from od_core.records import examples
+from od_core.records.tfrecord import write_record
 from od_core.schemas import ground_truths_of
 from tests.pipelines import evaluation_files as files
 from tests.pipelines.evaluation_files import LEFT, WHOLE, found_row, truth_row

@@ -15,7 +15,7 @@ from od_core.annotations.annotated import AnnotatedImage
 from od_core.annotations.voc import open_voc
 from od_core.detections import Detections
 from od_core.errors import OutputError, UsageError
-from od_core.records import read_records
+from od_core.records.tfrecord import read_records
 from od_core.schemas import FrameError, FrameRow
 from pipelines.export import ExportAsk, Exported, export
 from tests.pipelines.evaluation_files import failed_row, found_row, write_detections

@@ -154,8 +154,8 @@ def test_frames_of_videos_come_back_as_pictures(tmp_path: pathlib.Path) -> None:
 
 def test_ground_truth_beside_detections_is_that_of_the_records(tmp_path: pathlib.Path) -> None:
     """tf_example: boxes to the last bit, under the detections' ids; what is not annotated has no objects at all."""
-    from od_core.examples import parse_ground_truth
-    from od_core.records import read_records
+    from od_core.records.examples import parse_ground_truth
+    from od_core.records.tfrecord import read_records
 
     edges = (0.1, 0.2, 0.3, 0.7)
     found = write_detections(tmp_path / "found", [found_row("a.png", (7, edges, 0.5)), found_row("b.png")], LABELS)

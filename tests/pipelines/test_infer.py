@@ -15,16 +15,16 @@ import pytest
 from PIL import Image
 
 from beam_jobs import infer
+from od_core.checks.detections import check_detections
 from od_core.detections import Detections
-from od_core.detections_check import check_detections
 from od_core.errors import DetectError
-from od_core.examples import encode_example
 from od_core.images import decode_image
-from od_core.model import Detector, open_detector
-from od_core.model_tensors import ROLES
-from od_core.records import write_record
+from od_core.model.detector import Detector, open_detector
+from od_core.model.tensors import ROLES
+from od_core.records.examples import encode_example
+from od_core.records.tfrecord import write_record
 from od_core.schemas import detections_of
-from od_core.video import read_video
+from od_core.video.frames import read_video
 from pipelines.infer import job as infer_job
 from tests.blocks_model import BLOCKS_LABEL_MAP, write_frozen_graph
 from tests.blocks_scene import draw_scene, jpeg, write_images, write_video
@@ -295,7 +295,7 @@ def test_one_session_is_opened_for_all_items_and_closed(
 def test_an_image_the_model_fails_on_is_found_within_its_batch(
     run: Run, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from od_core.tf_session import SessionDetector
+    from od_core.model.tf_session import SessionDetector
 
     real = SessionDetector.detect
 

@@ -10,16 +10,16 @@ import pytest
 
 from beam_jobs import infer
 from od_core import storage
-from od_core.detections_check import check_detections
+from od_core.checks.detections import check_detections
 from od_core.images import MAX_FILE_BYTES
-from od_core.model import open_detector
-from od_core.records import write_record
-from od_core.tf_session import SessionDetector
+from od_core.model.detector import open_detector
+from od_core.model.tf_session import SessionDetector
+from od_core.records.tfrecord import write_record
 from pipelines.infer import job as infer_job
 from pipelines.infer import worker as infer_worker
 from tests.blocks_model import BLOCKS_LABEL_MAP, write_frozen_graph
 from tests.blocks_scene import write_images, write_video
-from tests.od_core.model_exports import tf2_saved_model
+from tests.od_core.model.model_exports import tf2_saved_model
 from tests.pipelines.test_infer import example
 
 Rows = list[dict[str, Any]]

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from beam_jobs import infer
-from od_core.detections_check import check_detections
+from od_core.checks.detections import check_detections
 
 pytestmark = pytest.mark.shared
 

@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from beam_jobs import infer
+from od_core.checks.detections import check_detections
 from od_core.detections import Detections
-from od_core.detections_check import check_detections
 from od_core.errors import RunStoppedError
-from od_core.model import Signature
+from od_core.model.detector import Signature
 from pipelines.grouping import ItemLimit
 from pipelines.infer import job as infer_job
 from pipelines.infer import worker as infer_worker
-from tests.od_core.video_files import noisy, write_h264
+from tests.od_core.video.video_files import noisy, write_h264
 
 Run = Callable[..., int]
 Read = tuple[str, int]

@@ -12,7 +12,7 @@ import pytest
 
 from beam_jobs import convert, evaluate, export, infer, inspect, render, review
 from od_core.images import decode_image
-from od_core.model import open_detector
+from od_core.model.detector import open_detector
 from od_core.schemas import DETECTIONS
 from tests import shapes_model
 from tests.annotated_blocks import write_voc

@@ -13,11 +13,11 @@ from PIL import Image
 from od_core.detections import Detections
 from od_core.drawing import draw_detections, fit_within
 from od_core.errors import UsageError
-from od_core.examples import encode_example
 from od_core.ground_truth import GroundTruth
-from od_core.records import write_record
+from od_core.records.examples import encode_example
+from od_core.records.tfrecord import write_record
 from od_core.schemas import FrameError, FrameRow
-from od_core.video import VideoFrame, read_video
+from od_core.video.frames import VideoFrame, read_video
 from pipelines.render.job import RenderJob
 from tests.blocks_scene import draw_scene, jpeg, write_video
 from tests.pipelines.render_files import (

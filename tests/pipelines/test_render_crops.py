@@ -15,7 +15,7 @@ from od_core.ground_truth import GroundTruth
 from od_core.images import encode_jpeg
 from od_core.label_map import LabelMap
 from od_core.schemas import FrameError
-from od_core.video import VideoFrame, read_video
+from od_core.video.frames import VideoFrame, read_video
 from pipelines.dataset import Dataset
 from pipelines.render.job import RenderJob
 from pipelines.render.names import file_of_crop

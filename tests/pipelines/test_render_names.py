@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from od_core.images import IMAGE_EXTENSIONS
-from od_core.video import VIDEO_EXTENSIONS
+from od_core.video.frames import VIDEO_EXTENSIONS
 from pipelines.render.names import file_of, file_of_record
 
 

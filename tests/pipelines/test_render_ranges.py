@@ -18,7 +18,7 @@ import pytest
 from od_core.detections import Detections
 from od_core.errors import RunStoppedError
 from od_core.schemas import FrameRow
-from od_core.video import VideoFrame, read_video
+from od_core.video.frames import VideoFrame, read_video
 from pipelines.items import Piece
 from pipelines.job import Watch, Worker
 from pipelines.render import originals
@@ -26,7 +26,7 @@ from pipelines.render.job import RenderJob
 from pipelines.render.video import VideoRenderer
 from pipelines.render.worker import RenderWorker
 from tests.blocks_scene import draw_scene
-from tests.od_core.video_files import noisy, write_h264
+from tests.od_core.video.video_files import noisy, write_h264
 from tests.pipelines.render_files import render_it, row_of, run_it, tell, write_pngs
 
 GROUPS_OF_10 = "keyint=10:min-keyint=10:scenecut=0:bframes=2:open-gop=1"

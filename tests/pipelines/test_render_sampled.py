@@ -10,10 +10,10 @@ import pytest
 from od_core.detections import Detections
 from od_core.drawing import blur, caption, draw_detections
 from od_core.schemas import FrameError, FrameRow
-from od_core.video import VideoFrame, read_video
-from od_core.video_writer import VideoWriter
+from od_core.video.frames import VideoFrame, read_video
+from od_core.video.writer import VideoWriter
 from tests.blocks_scene import write_video
-from tests.od_core.test_video_audio import beep, codecs, make
+from tests.od_core.video.test_video_audio import beep, codecs, make
 from tests.pipelines.render_files import LABELS, found_in, render_it, row_of, tell
 
 # Frames that were passed over

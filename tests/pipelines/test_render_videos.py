@@ -11,13 +11,13 @@ import pytest
 
 from od_core.detections import Detections
 from od_core.drawing import caption, draw_detections, draw_ground_truth, side_by_side
-from od_core.examples import encode_example
 from od_core.ground_truth import GroundTruth
 from od_core.images import decode_image, encode_jpeg
-from od_core.records import write_record
+from od_core.records.examples import encode_example
+from od_core.records.tfrecord import write_record
 from od_core.schemas import FrameError, FrameRow
-from od_core.video import VideoFrame, read_video
-from od_core.video_writer import VideoWriter
+from od_core.video.frames import VideoFrame, read_video
+from od_core.video.writer import VideoWriter
 from pipelines.infer import job as infer
 from pipelines.render import job as render
 from pipelines.render.job import RenderJob

@@ -12,11 +12,11 @@ from PIL import Image
 
 from od_core import storage
 from od_core.errors import OutputError, UsageError
-from od_core.examples import encode_example
 from od_core.images import read_header
-from od_core.records import write_record
+from od_core.records.examples import encode_example
+from od_core.records.tfrecord import write_record
 from od_core.source_root import SourceRoot
-from od_core.video import describe_video
+from od_core.video.frames import describe_video
 from pipelines.review.pages import ReviewAsk, Reviewed, review
 from tests.blocks_scene import draw_scene, jpeg
 from tests.memory_files import MemoryFiles

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from od_core.images import decode_image
-from od_core.record_dataset import RecordDataset, open_records
+from od_core.records.dataset import RecordDataset, open_records
 
 
 def shards_of(folder: pathlib.Path) -> list[str]:

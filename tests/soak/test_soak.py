@@ -21,9 +21,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from od_core.detections_check import check_detections
-from od_core.examples import encode_example
-from od_core.records import write_record
+from od_core.checks.detections import check_detections
+from od_core.records.examples import encode_example
+from od_core.records.tfrecord import write_record
 from tests.blocks_model import BLOCKS_LABEL_MAP, write_frozen_graph
 from tests.blocks_scene import draw_scene, jpeg, write_video
 

@@ -12,7 +12,7 @@ from od_core.ground_truth import GroundTruth
 from od_core.harbour.scene import Harbour
 from od_core.harbour.ships import LABELS
 from od_core.label_map import read_label_map
-from od_core.model import open_detector
+from od_core.model.detector import open_detector
 from training.evaluation import ClassQuality, evaluate
 from training.loop import vary
 from training.loss import detection_loss

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from od_core import examples, records
 from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject, AnnotationFault
 from od_core.annotations.coco import read_coco
 from od_core.errors import UsageError
 from od_core.label_map import LabelMap, LabelMapItem
+from od_core.records import examples, tfrecord
 
 IMAGE = {"id": 7, "file_name": "a.jpg", "width": 60, "height": 40}
 BOX = {"id": 1, "image_id": 7, "category_id": 3, "bbox": [1, 2, 3.5, 4]}
@@ -392,7 +392,7 @@ def _compare_with_the_api(coco, files):
     seen, kept_boxes = [], 0
     for path in files:
         with path.open("rb") as file:
-            payloads = [payload for _, payload in records.read_records(file)]
+            payloads = [payload for _, payload in tfrecord.read_records(file)]
         for payload in payloads:
             example, truth = examples.parse_image_example(payload), examples.parse_ground_truth(payload)
             image = images[example.source_id]

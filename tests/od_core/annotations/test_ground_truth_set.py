@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from od_core import examples, records
 from od_core.annotations.annotated import AnnotationFault
 from od_core.annotations.ground_truth_set import open_ground_truth
 from od_core.errors import AnnotationError, LabelMapError, UsageError
 from od_core.ground_truth import GroundTruth
 from od_core.label_map import LabelMap, LabelMapItem, read_label_map
+from od_core.records import examples, tfrecord
 from od_core.schemas import (
     DETECTIONS,
     GROUND_TRUTH,
@@ -425,7 +425,7 @@ def test_boxes_of_bccd_are_those_in_the_apis_records(shared):
         by_key |= dict(zip(table.column("key").to_pylist(), ground_truths_of(table), strict=True))
     assert len(by_key) == 364
     with (shared / "oracles" / "records" / "bccd_val.record").open("rb") as file:
-        payloads = [payload for _, payload in records.read_records(file)]
+        payloads = [payload for _, payload in tfrecord.read_records(file)]
     for payload in payloads:
         right = examples.parse_ground_truth(payload, truth.label_map)
         assert by_key[examples.parse_image_example(payload).filename] == right
@@ -439,7 +439,7 @@ def test_coco_is_joined_to_the_apis_records_by_its_own_ids(shared):
     files = sorted((shared / "oracles" / "records" / "coco_tiny").glob("coco_val*"))
     for path in files:
         with path.open("rb") as file:
-            for _, payload in records.read_records(file):
+            for _, payload in tfrecord.read_records(file):
                 row = by_id.pop(examples.parse_image_example(payload).source_id)
                 right = examples.parse_ground_truth(payload, truth.label_map)
                 assert [item["class_id"] for item in row["objects"]] == right.classes.tolist()

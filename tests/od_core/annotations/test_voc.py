@@ -4,12 +4,12 @@ import pathlib
 import numpy as np
 import pytest
 
-from od_core import examples, records
 from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject, AnnotationFault
 from od_core.annotations.voc import open_voc
 from od_core.annotations.voc_xml import MAX_BYTES
 from od_core.errors import UsageError
 from od_core.label_map import read_label_map
+from od_core.records import examples, tfrecord
 
 SIZE = "<size><width>60</width><height>40</height><depth>3</depth></size>"
 BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox>"
@@ -357,7 +357,7 @@ def test_what_is_no_voc_data_set_is_refused(write, files, given, what):
 
 def _payloads(path):
     with open(path, "rb") as file:
-        return [payload for _, payload in records.read_records(file)]
+        return [payload for _, payload in tfrecord.read_records(file)]
 
 
 def _assert_same_boxes(image, truth, objects):

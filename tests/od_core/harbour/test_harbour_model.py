@@ -13,8 +13,8 @@ from od_core.ground_truth import GroundTruth
 from od_core.harbour import sample
 from od_core.harbour.scene import Harbour
 from od_core.images import decode_image, encode_jpeg
-from od_core.model import Detector, open_detector
-from od_core.video import VideoDamage, read_video
+from od_core.model.detector import Detector, open_detector
+from od_core.video.frames import VideoDamage, read_video
 
 SHOWN = 0.4
 VARIABLES = {"VarHandleOp", "VariableV2", "Variable", "ReadVariableOp", "RestoreV2"}

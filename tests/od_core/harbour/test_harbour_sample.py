@@ -12,7 +12,7 @@ from od_core.harbour.ships import LABELS
 from od_core.images import decode_image
 from od_core.label_map import read_label_map
 from od_core.schemas import ground_truth_table, ground_truths_of
-from od_core.video import VideoDamage, VideoFrame, read_video
+from od_core.video.frames import VideoDamage, VideoFrame, read_video
 
 SMALL = {"width": 320, "height": 192}
 

@@ -1,0 +1,1 @@
+"""What `boxbeam inspect` holds against files: detections, records, their index and manifest."""
