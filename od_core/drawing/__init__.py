@@ -1,6 +1,7 @@
 """Pictures for people: boxes with their labels drawn on images, captions, and two pictures side by side.
 
-Every function takes uint8 (H, W, 3) RGB and gives a new array; line width and text size follow the picture's size.
+Every function takes uint8 (H, W, 3) RGB and gives a new array, or where it takes an `out`, that one: an array of the
+same shape in C order, which may be the image itself. Line width and text size follow the picture's size.
 """
 
 from od_core.drawing.annotate import (

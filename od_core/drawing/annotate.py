@@ -9,7 +9,7 @@ import numpy.typing as npt
 from od_core.detections import Detections
 from od_core.drawing.layout import Pixels, Scale, is_in_picture, outer_pixels, place_tags, scale_of
 from od_core.drawing.palette import DARK, UNKNOWN, VERDICT_COLOURS, WHITE, Colour, colour_of, ink_on
-from od_core.drawing.tags import ImageArray, Tag, tag_picture
+from od_core.drawing.tags import ImageArray, Tag, canvas_of, tag_picture
 from od_core.drawing.text import line_height
 from od_core.ground_truth import GroundTruth
 from od_core.metrics.verdicts import Reason, Verdict, Verdicts
@@ -27,6 +27,7 @@ def draw_detections(
     *,
     min_score: float = 0.5,
     limit: int | None = None,
+    out: ImageArray | None = None,
 ) -> ImageArray:
     """A copy of the image with a coloured frame around everything found, and a tag with name and score at it.
 
@@ -39,28 +40,36 @@ def draw_detections(
         labels: class id -> name, as `LabelMap.labels`; a class without a name is shown as its number.
         min_score: the lowest score that is drawn.
         limit: most detections drawn; None for all.
+        out: the array to draw on, which may be the image itself; None for a new one.
     """
     shown = detections.best(min_score=min_score, limit=limit)
-    return _with_detections(image, shown, labels, list(map(colour_of, shown.classes.tolist())), [""] * len(shown))
+    canvas, colours = canvas_of(image, out), list(map(colour_of, shown.classes.tolist()))
+    return _with_detections(canvas, shown, labels, colours, [""] * len(shown))
 
 
 def draw_judged_detections(
-    image: ImageArray, detections: Detections, verdicts: Verdicts | None, labels: Mapping[int, str]
+    image: ImageArray,
+    detections: Detections,
+    verdicts: Verdicts | None,
+    labels: Mapping[int, str],
+    *,
+    out: ImageArray | None = None,
 ) -> ImageArray:
     """As `draw_detections`, all of them, but coloured by verdict; the tags of wrong ones say why they are wrong.
 
     Args:
-        image, detections, labels: as for `draw_detections`.
+        image, detections, labels, out: as for `draw_detections`.
         verdicts: on these detections; None where there are none: then all are grey.
     """
+    canvas = canvas_of(image, out)
     if verdicts is None:
-        return _with_detections(image, detections, labels, [UNKNOWN] * len(detections), [""] * len(detections))
+        return _with_detections(canvas, detections, labels, [UNKNOWN] * len(detections), [""] * len(detections))
     colours = [VERDICT_COLOURS[Verdict(verdict)] for verdict in verdicts.found.tolist()]
     notes = [
         Reason(reason).word if reason else "" if verdict == Verdict.TP else Verdict.IGNORED.word
         for verdict, reason in zip(verdicts.found.tolist(), verdicts.reasons.tolist(), strict=True)
     ]
-    return _with_detections(image, detections, labels, colours, notes)
+    return _with_detections(canvas, detections, labels, colours, notes)
 
 
 def draw_judged_ground_truth(
@@ -70,69 +79,73 @@ def draw_judged_ground_truth(
     labels: Mapping[int, str],
     *,
     with_found: bool = True,
+    out: ImageArray | None = None,
 ) -> ImageArray:
     """As `draw_ground_truth`, but coloured by verdict; the tags of objects that no detection found say "missed".
 
     Args:
-        image, ground_truth, labels: as for `draw_ground_truth`.
+        image, ground_truth, labels, out: as for `draw_ground_truth`.
         verdicts: on these objects.
         with_found: draw also those that were found; their detections stand for them on one picture with both.
     """
     judged = [Verdict(verdict) for verdict in verdicts.truth.tolist()]
     notes = ["missed" if verdict == Verdict.FN else _note(ground_truth, i) for i, verdict in enumerate(judged)]
     shown = [with_found or verdict != Verdict.TP for verdict in judged]
-    return _with_objects(image, ground_truth, labels, [VERDICT_COLOURS[one] for one in judged], notes, shown)
+    colours = [VERDICT_COLOURS[one] for one in judged]
+    return _with_objects(canvas_of(image, out), ground_truth, labels, colours, notes, shown)
 
 
-def draw_ground_truth(image: ImageArray, ground_truth: GroundTruth, labels: Mapping[int, str]) -> ImageArray:
+def draw_ground_truth(
+    image: ImageArray, ground_truth: GroundTruth, labels: Mapping[int, str], *, out: ImageArray | None = None
+) -> ImageArray:
     """A copy of the image with a frame around every annotated object, and a dark tag with its name at it.
 
     Objects that do not count in full have a dashed frame and say why: "crowd", "group" or "difficult". Names are those
     of the label map, or as annotated (in grey) where it has none.
 
     Args:
-        image, labels: as for `draw_detections`.
+        image, labels, out: as for `draw_detections`.
         ground_truth: in units of this image, upright.
     """
     colours = list(map(colour_of, ground_truth.classes.tolist()))
     notes = [_note(ground_truth, index) for index in range(len(ground_truth))]
-    return _with_objects(image, ground_truth, labels, colours, notes, [True] * len(ground_truth))
+    return _with_objects(canvas_of(image, out), ground_truth, labels, colours, notes, [True] * len(ground_truth))
 
 
 def _with_detections(
-    image: ImageArray, shown: Detections, labels: Mapping[int, str], colours: Sequence[Colour], notes: Sequence[str]
+    canvas: ImageArray, shown: Detections, labels: Mapping[int, str], colours: Sequence[Colour], notes: Sequence[str]
 ) -> ImageArray:
-    """Frames in these colours; notes follow the scores on the tags."""
-    scale = scale_of(*image.shape[:2])
+    """The canvas with frames in these colours; notes follow the scores on the tags."""
+    scale = scale_of(*canvas.shape[:2])
     told = zip(shown.classes.tolist(), shown.scores.tolist(), colours, notes, strict=True)
     tags = [
         _filled_tag(
-            labels.get(class_id) or f"class {class_id}", f"{_percent(score)} {note}".rstrip(), colour, scale, image
+            labels.get(class_id) or f"class {class_id}", f"{_percent(score)} {note}".rstrip(), colour, scale, canvas
         )
         for class_id, score, colour, note in told
     ]
-    return _drawn(image, shown.boxes, colours, tags, [False] * len(shown))
+    return _drawn(canvas, shown.boxes, colours, tags, [False] * len(shown))
 
 
 def _with_objects(
-    image: ImageArray,
+    canvas: ImageArray,
     truth: GroundTruth,
     labels: Mapping[int, str],
     colours: Sequence[Colour],
     notes: Sequence[str],
     shown: Sequence[bool],
 ) -> ImageArray:
-    """Frames in these colours around the objects that are to be shown; notes follow the names on the tags."""
-    scale = scale_of(*image.shape[:2])
+    """The canvas with frames in these colours around objects that are to be shown; notes follow the names on tags."""
+    scale = scale_of(*canvas.shape[:2])
     kept = [index for index in range(len(truth)) if shown[index]]
     tags = []
     for index in kept:
         class_id = int(truth.classes[index])
         annotated = truth.labels[index] if truth.labels else None
         name = labels.get(class_id) or annotated or ("unknown" if class_id < 1 else f"class {class_id}")
-        tags.append(Tag(name, notes[index], scale.text, _room(scale, image), DARK, WHITE, colours[index], scale.shade))
+        tags.append(Tag(name, notes[index], scale.text, _room(scale, canvas), DARK, WHITE, colours[index], scale.shade))
     dashed = [bool(_note(truth, index)) for index in kept]
-    return _drawn(image, truth.boxes[kept], [colours[index] for index in kept], tags, dashed)
+    return _drawn(canvas, truth.boxes[kept], [colours[index] for index in kept], tags, dashed)
 
 
 def _filled_tag(name: str, note: str, colour: Colour, scale: Scale, image: ImageArray) -> Tag:
@@ -167,8 +180,7 @@ def _drawn(
     tags: Sequence[Tag],
     dashed: Sequence[bool],
 ) -> ImageArray:
-    """A copy of the image with frames and tags, given in order of importance; boxes wholly outside are left out."""
-    image = np.array(image, order="C")
+    """Draw frames and tags, given in order of importance, on the image; boxes wholly outside are left out."""
     height, width = image.shape[:2]
     scale = scale_of(height, width)
     visible = np.flatnonzero(is_in_picture(boxes))

@@ -8,7 +8,7 @@ import numpy as np
 
 from od_core.drawing.layout import scale_of
 from od_core.drawing.palette import DARK, WHITE, Colour
-from od_core.drawing.tags import ImageArray, blend
+from od_core.drawing.tags import ImageArray, blend, canvas_of
 from od_core.drawing.text import Mask, fitting_mask, line_height
 
 
@@ -25,15 +25,18 @@ def fit_within(image: ImageArray, max_side: int | None) -> ImageArray:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def caption(image: ImageArray, text: str, legend: Sequence[tuple[Colour, str]] = ()) -> ImageArray:
+def caption(
+    image: ImageArray, text: str, legend: Sequence[tuple[Colour, str]] = (), *, out: ImageArray | None = None
+) -> ImageArray:
     """A copy of the image with a line of text in its lower left corner, white on the darkened picture.
 
     Args:
         image: uint8 (H, W, 3) RGB.
         text: such as "frame 123  4.92 s  7 found"; shortened if it is wider than the picture. May be empty.
         legend: colours and their meanings, which follow the text; what does not fit into its line begins another.
+        out: the array to draw on, which may be the image itself; None for a new one.
     """
-    image = np.array(image, order="C")
+    image = canvas_of(image, out)
     size = scale_of(*image.shape[:2]).text
     margin = round(0.5 * size)
     told: list[tuple[Colour | None, str]] = [(None, text)] if text else []

@@ -9,13 +9,18 @@ import numpy as np
 from od_core.detections import Detections
 from od_core.drawing.layout import scale_of
 from od_core.drawing.palette import DARK, Colour
-from od_core.drawing.tags import ImageArray
+from od_core.drawing.tags import ImageArray, canvas_of
 
 _TINT = 0.45  # how much of a colour is in a tinted pixel
 
 
 def draw_shapes(
-    image: ImageArray, detections: Detections, colours: Sequence[Colour], size: tuple[int, int]
+    image: ImageArray,
+    detections: Detections,
+    colours: Sequence[Colour],
+    size: tuple[int, int],
+    *,
+    out: ImageArray | None = None,
 ) -> ImageArray:
     """A copy of the image, masks tinted and keypoints as dots, the best detections on top; the image where it has none.
 
@@ -24,10 +29,11 @@ def draw_shapes(
         detections: in units of this image, upright.
         colours: one for each.
         size: height and width, in pixels, of the image that the masks are of: this one before it was scaled.
+        out: the array to draw on, which may be the image itself; None for a new one where something is drawn.
     """
     if detections.masks is None and detections.keypoints is None:
         return image
-    image = np.array(image, order="C")
+    image = canvas_of(image, out)
     for index in reversed(range(len(detections))):
         if detections.masks is not None and detections.masks[index]:
             _tint(image, detections.masks[index], colours[index], size)

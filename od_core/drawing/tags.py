@@ -37,6 +37,15 @@ class Tag(NamedTuple):
     edge_px: int = 0
 
 
+def canvas_of(image: ImageArray, out: ImageArray | None) -> ImageArray:
+    """What is drawn on: `out` with the image on it, or a copy of the image, in C order."""
+    if out is None:
+        return np.array(image, order="C")
+    if out is not image:
+        out[...] = image
+    return out
+
+
 def tag_picture(tag: Tag) -> ImageArray:
     """The tag as uint8 (h, w, 3) RGB, read-only; kept for the next time."""
     with _lock:

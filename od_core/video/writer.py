@@ -5,24 +5,16 @@ from fractions import Fraction
 from types import TracebackType
 
 import av
-import cv2
-import numpy as np
-import numpy.typing as npt
 from av.codec.context import Flags
 from av.container import OutputContainer
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
 
 from od_core.errors import VideoError
 from od_core.video.audio import Audio
 from od_core.video.codecs import CODECS, PRESETS
 from od_core.video.mp4 import MICROSECOND, Mp4File
-
-ImageArray = npt.NDArray[np.uint8]
-
-# The colour of two by two pixels is their mean: lines of two pixels keep theirs, and sharper filters would ring beside
-# them. The flags give the same numbers on every processor.
-_HALVING = Interpolation.AREA | Interpolation.FULL_CHR_H_INP | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+from od_core.video.yuv import ImageArray, YuvConverter, YuvPicture
 
 
 class VideoWriter:
@@ -31,8 +23,7 @@ class VideoWriter:
     To be used in a `with` block, which finishes the file; after an exception in the block the file is of no use. The
     same frames, times and options give the same bytes. Times are those of `Mp4File`.
 
-    The first frame decides the video's size, with the last column and row repeated where it is odd. Frames of other
-    sizes are scaled to fit into it, black on both sides.
+    The first frame decides the video's size; see `YuvConverter`.
     """
 
     def __init__(
@@ -74,7 +65,7 @@ class VideoWriter:
         self._preset = preset
         self._threads = threads
         self._file = Mp4File(path, rate=rate, audio=audio)
-        self._to_yuv = VideoReformatter()
+        self._converter = YuvConverter()
         self._stream: VideoStream | None = None
 
     def __enter__(self) -> "VideoWriter":
@@ -88,8 +79,12 @@ class VideoWriter:
         else:
             self._file.abandon()
 
-    def write(self, image: ImageArray, timestamp_us: int | None = None) -> None:
-        """Append a frame: uint8 (H, W, 3) RGB, and when it is shown, in microseconds on any scale.
+    def write(self, image: ImageArray | YuvPicture, timestamp_us: int | None = None) -> None:
+        """Append a frame, and when it is shown, in microseconds on any scale.
+
+        Args:
+            image: uint8 (H, W, 3) RGB; or the picture of it that one `YuvConverter`, which may work ahead in another
+                thread, makes for all frames of the video.
 
         Raises:
             VideoError: a first frame of more than the codec's `max_width` or `max_height`, or one that its encoder does
@@ -97,8 +92,10 @@ class VideoWriter:
             OSError: the file cannot be written, such as on a full disk.
         """
         try:
-            stream = self._stream or self._open(image.shape[0], image.shape[1], timestamp_us)
-            frame = self._encodable(_fitted(image, stream.height, stream.width))
+            if self._stream is None:
+                height, width = (image.height, image.width) if isinstance(image, YuvPicture) else image.shape[:2]
+                self._open(height, width, timestamp_us)
+            frame = (image if isinstance(image, YuvPicture) else self._converter.convert(image)).frame
             time, frame.duration = self._file.next_time(timestamp_us)
             frame.pts, frame.time_base = time, MICROSECOND
             self._mux(frame)
@@ -129,7 +126,7 @@ class VideoWriter:
         finally:
             self._file.abandon()
 
-    def _open(self, height: int, width: int, origin_us: int | None) -> VideoStream:
+    def _open(self, height: int, width: int, origin_us: int | None) -> None:
         codec = self._codec
         frame = f"{self._file.path}: the video's first frame has {width}x{height} pixels, and {codec.title} takes at"
         if height > codec.max_height or width > codec.max_width:
@@ -137,7 +134,6 @@ class VideoWriter:
         if min(height + height % 2, width + width % 2) < codec.min_side:
             raise VideoError(f"{frame} least {codec.min_side} x {codec.min_side}. Choose another codec.")
         self._stream = self._file.begin(lambda container: self._add_encoder(container, height, width), origin_us)
-        return self._stream
 
     def _add_encoder(self, container: OutputContainer, height: int, width: int) -> VideoStream:
         os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 writes a page about itself to stderr, but errors alone at 1
@@ -157,36 +153,7 @@ class VideoWriter:
         encoder.color_trc = ColorTrc.BT709
         return stream
 
-    def _encodable(self, image: ImageArray) -> av.VideoFrame:
-        # Not from_ndarray, which copies: at 720p that takes longer than the conversion.
-        return self._to_yuv.reformat(
-            av.VideoFrame.from_numpy_buffer(image, format="rgb24"),
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
-            dst_color_primaries=ColorPrimaries.BT709,
-            dst_color_trc=ColorTrc.BT709,
-            interpolation=_HALVING,
-            threads=1,
-        )
-
     def _mux(self, frame: av.VideoFrame | None) -> None:
         assert self._stream is not None
         for packet in self._stream.encode(frame):
             self._file.mux(packet)
-
-
-def _fitted(image: ImageArray, height: int, width: int) -> ImageArray:
-    """The image in a size: padded by a column or row, or, if that is not enough, scaled and centred on black."""
-    rows, columns = image.shape[:2]
-    if (rows + rows % 2, columns + columns % 2) == (height, width):
-        if (rows, columns) != (height, width):
-            image = np.pad(image, ((0, height - rows), (0, width - columns), (0, 0)), mode="edge")
-        return np.ascontiguousarray(image)
-    scale = min(height / rows, width / columns)
-    size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
-    scaled = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    fitted = np.zeros((height, width, 3), np.uint8)
-    top, left = (height - size[1]) // 2, (width - size[0]) // 2
-    fitted[top : top + size[1], left : left + size[0]] = scaled
-    return fitted

@@ -84,45 +84,52 @@ class Painter:
             view: what is to be seen in it.
             captions: what a line of text says; empty for none.
         """
-        if view.hidden is not None:
-            image = blur(image, view.hidden)
-        whole, image, truth = image, fit_within(image, self._max_side), view.truth
+        whole = image if view.hidden is None else blur(image, view.hidden)
+        canvas, truth = fit_within(whole, self._max_side), view.truth
         if not self._with_boxes:
-            return image
+            return canvas
+        if canvas is image:
+            canvas = np.array(image, order="C")
         text = "  ".join(captions)
         legend = _legend(view.verdicts) if self._by_verdict and view.verdicts is not None else []
         full = (whole.shape[0], whole.shape[1])
         if self._layout == "side_by_side":
-            left = _captioned(self._with_found(image, view, full), text, legend)
-            titles = (_FOUND, _TRUTH if truth is not None else NO_TRUTH)
-            return side_by_side(left, self._with_objects(image, view, with_found=True), titles)
+            left, right = canvas, canvas.copy()
+            self._draw_found(left, view, full)
+            _draw_caption(left, text, legend)
+            self._draw_objects(right, view, with_found=True)
+            return side_by_side(left, right, (_FOUND, _TRUTH if truth is not None else NO_TRUTH))
         if self._with_truth and truth is None:
             text = f"{text}  {NO_TRUTH}" if text else NO_TRUTH
-        both = self._with_found(self._with_objects(image, view, with_found=False), view, full)
-        return _captioned(both, text, legend)
+        self._draw_objects(canvas, view, with_found=False)
+        self._draw_found(canvas, view, full)
+        _draw_caption(canvas, text, legend)
+        return canvas
 
-    def _with_found(self, image: ImageArray, view: View, size: tuple[int, int]) -> ImageArray:
-        """The image with what was found; `size`: its height and width before it was made smaller."""
+    def _draw_found(self, canvas: ImageArray, view: View, size: tuple[int, int]) -> None:
+        """Draw what was found; `size`: height and width of the image before it was made smaller."""
         if view.shown is None:
-            return image
+            return
         if not self._by_verdict:
             colours = list(map(colour_of, view.shown.classes.tolist()))
         elif view.verdicts is None:
             colours = [UNKNOWN] * len(view.shown)
         else:
             colours = [VERDICT_COLOURS[Verdict(verdict)] for verdict in view.verdicts.found.tolist()]
-        image = draw_shapes(image, view.shown, colours, size)
+        draw_shapes(canvas, view.shown, colours, size, out=canvas)
         if self._by_verdict:
-            return draw_judged_detections(image, view.shown, view.verdicts, self._labels)
-        return draw_detections(image, view.shown, self._labels, min_score=-math.inf)
+            draw_judged_detections(canvas, view.shown, view.verdicts, self._labels, out=canvas)
+        else:
+            draw_detections(canvas, view.shown, self._labels, min_score=-math.inf, out=canvas)
 
-    def _with_objects(self, image: ImageArray, view: View, *, with_found: bool) -> ImageArray:
-        """The image with what is annotated; found objects that are coloured by verdict only if `with_found`."""
+    def _draw_objects(self, canvas: ImageArray, view: View, *, with_found: bool) -> None:
+        """Draw what is annotated; found objects that are coloured by verdict only if `with_found`."""
         if view.truth is None:
-            return image
+            return
         if self._by_verdict and view.verdicts is not None:
-            return draw_judged_ground_truth(image, view.truth, view.verdicts, self._labels, with_found=with_found)
-        return draw_ground_truth(image, view.truth, self._labels)
+            draw_judged_ground_truth(canvas, view.truth, view.verdicts, self._labels, with_found=with_found, out=canvas)
+        else:
+            draw_ground_truth(canvas, view.truth, self._labels, out=canvas)
 
 
 def encoded(picture: ImageArray, extension: str) -> bytes:
@@ -144,8 +151,9 @@ def encoded(picture: ImageArray, extension: str) -> bytes:
     return encode_jpeg(picture, _JPEG_QUALITY)
 
 
-def _captioned(image: ImageArray, text: str, legend: Sequence[tuple[Colour, str]]) -> ImageArray:
-    return caption(image, text, legend) if text or legend else image
+def _draw_caption(canvas: ImageArray, text: str, legend: Sequence[tuple[Colour, str]]) -> None:
+    if text or legend:
+        caption(canvas, text, legend, out=canvas)
 
 
 def _legend(verdicts: Verdicts) -> list[tuple[Colour, str]]:

@@ -3,16 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from od_core.detections import Detections
 from od_core.ground_truth import GroundTruth
 from od_core.schemas import ERROR, FrameError
 from pipelines.render.ranges import RenderedRange
-
-ImageArray = npt.NDArray[np.uint8]
 
 RENDERED = pa.schema(
     [
@@ -81,9 +77,8 @@ class RenderedRow(NamedTuple):
         """done, or failed where there is an error."""
         return "failed" if self.error else "done"
 
-    def with_frame(self, picture: ImageArray, shown: Detections | None, truth: GroundTruth | None) -> "RenderedRow":
+    def with_frame(self, height: int, width: int, shown: Detections | None, truth: GroundTruth | None) -> "RenderedRow":
         """The row with one more frame, and what is drawn on it; the file is as large as the first of them."""
-        height, width = picture.shape[:2]
         return self._replace(
             frames=self.frames + 1,
             width=self.width or width,

@@ -10,9 +10,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from od_core import storage
 from od_core.local_copies import local_copy
 from od_core.video.audio import Audio, open_audio
@@ -20,6 +17,7 @@ from od_core.video.frames import VideoFrame, describe_video
 from od_core.video.join import JoinedFrame, VideoJoiner
 from od_core.video.ranges import RangeEnd
 from od_core.video.writer import VideoWriter
+from od_core.video.yuv import YuvConverter, YuvPicture
 from pipelines.items import Piece
 from pipelines.job import Watch
 from pipelines.ordered import prefetch
@@ -32,7 +30,7 @@ from pipelines.render.rendered import RenderedRow
 from pipelines.render.rows import DetectionRow
 from pipelines.render.views import View, Viewer
 
-_DRAWN_AHEAD = 2  # an 8K frame takes 100 MB
+_DRAWN_AHEAD = 2  # an 8K frame takes 50 MB
 
 
 class _Drawn(NamedTuple):
@@ -40,7 +38,7 @@ class _Drawn(NamedTuple):
 
     Attributes:
         index, timestamp_us: of the frame in the original.
-        picture: uint8 (H, W, 3) RGB; None for a frame that is left out.
+        picture: ready to be encoded; None for a frame that is left out.
         view: what is on it.
         follows: whether the frame before it is the one before it in the video too.
         step: the bytes of the original that it took.
@@ -48,14 +46,17 @@ class _Drawn(NamedTuple):
 
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     timestamp_us: int | None
-    picture: npt.NDArray[np.uint8] | None
+    picture: YuvPicture | None
     view: View
     follows: bool
     step: int
 
 
 class VideoRenderer:
-    """Renders videos, one at a time; holds a few frames and one thread, which draws while this one encodes."""
+    """Renders videos, one at a time; holds a few frames and one thread.
+
+    Encoding takes longest, so its thread does nothing else: that one draws, and converts what it has drawn.
+    """
 
     def __init__(self, job: RenderChoices, viewer: Viewer, painter: Painter, originals: Originals):
         self._job = job
@@ -224,11 +225,12 @@ class VideoRenderer:
 
         def drawn() -> Iterator[_Drawn]:
             last_written = -1
+            converter = YuvConverter()
             for frame, view, step in frames():
                 picture = None
                 follows = frame.index == last_written + 1
                 if self._viewer.wants(view):
-                    picture = self._painter.paint(frame.image, view, _captions(frame, view))
+                    picture = converter.convert(self._painter.paint(frame.image, view, _captions(frame, view)))
                     last_written = frame.index
                 yield _Drawn(frame.index, frame.timestamp_us, picture, view, follows or self._job.only == "all", step)
 
@@ -253,7 +255,7 @@ def _write(video: VideoWriter, frame: _Drawn, row: RenderedRow, watch: Watch) ->
     video.write(frame.picture, frame.timestamp_us)
     shown = frame.view.shown if frame.view.held_from is None else None
     watch.advance({"frames": 1, "boxes": len(shown or ())}, frame.step)
-    return row.with_frame(frame.picture, shown, frame.view.truth)
+    return row.with_frame(frame.picture.height, frame.picture.width, shown, frame.view.truth)
 
 
 def _captions(frame: VideoFrame, view: View) -> list[str]:

@@ -290,7 +290,7 @@ class RenderWorker:
         content = encoded(picture, posixpath.splitext(row.file)[1])
         with storage.commit(self._path(row.file)) as temporary:
             temporary.write_bytes(content)
-        return row.with_frame(picture, view.shown, view.truth)
+        return row.with_frame(picture.shape[0], picture.shape[1], view.shown, view.truth)
 
     def _rows_of(self, piece: Piece) -> Iterator[DetectionRow]:
         """All rows of an input."""
