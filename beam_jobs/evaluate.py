@@ -56,8 +56,11 @@ from beam_jobs.evaluate_parser import parser
 
 if TYPE_CHECKING:
     from od_core.metrics.metric import MetricFactory
+    from pipelines.engine import Engine
+    from pipelines.evaluate.ask import EvaluationAsk, Planned
     from pipelines.evaluate.image_labels import OpenImages
     from pipelines.evaluate.plan import EvaluationPlan
+    from pipelines.file_systems import FileSystems
 
 EXIT_BELOW = 4
 """Exit status: evaluated, but not good enough."""
@@ -123,42 +126,34 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str
     """Evaluate one split, or everything; returns what is below --fail_under."""
     from beam_jobs.launch import reach_file_systems, refuse_output
     from od_core import storage
-    from od_core.annotations.joined_truth import open_all_ground_truth
     from od_core.insight.insight import DEFINITION
     from od_core.label_map import read_label_map
     from od_core.metrics.catalogue import metric_factories
     from od_core.metrics.gate import Gate, full_name
     from pipelines.engine import Engine
-    from pipelines.evaluate.detection_forms import open_detections
+    from pipelines.evaluate.ask import EvaluationAsk
     from pipelines.evaluate.insight import InsightTask, leave_beside
-    from pipelines.evaluate.plan import plan_evaluation
     from pipelines.evaluate.report import METRICS_FILE, metrics_text
-    from pipelines.evaluate.slices import columns_asked, slices_by
 
-    detections, output = options.absolute(args.detections), options.absolute(args.output)
-    ground_truth = [options.absolute(path) for path in args.ground_truth]
-    images = args.images and options.absolute(args.images)
+    output = options.absolute(args.output)
     refuse_output(output)
     engine, files = Engine(args.runner, beam_options), reach_file_systems(beam_options)
-    open_images = _open_images(args)
-    label_map = read_label_map(args.label_map) if args.label_map else None
-    columns = columns_asked(args.slice_by)
-    masks = MASK_METRIC in args.metrics
-    truth = open_all_ground_truth(ground_truth, images=images, splits=args.split, columns=columns, masks=masks)
+    ask = EvaluationAsk(
+        detections=options.absolute(args.detections),
+        ground_truth=tuple(options.absolute(path) for path in args.ground_truth),
+        images=args.images and options.absolute(args.images),
+        splits=tuple(args.split),
+        label_map=read_label_map(args.label_map) if args.label_map else None,
+        slice_by=tuple(args.slice_by),
+        masks=MASK_METRIC in args.metrics,
+        allow_missing=args.allow_missing,
+        open_images=_open_images(args),
+    )
+    if not engine.is_local:
+        ask.check()
     with _work_folder(output, is_local=engine.is_local) as folder:
-        found = open_detections(detections, truth, folder, label_map)
-        slicing = slices_by(args.slice_by, found, truth)
-        kept = [way.truth_column for way in slicing if way.truth_column]
-        truth_file, values_file = storage.join(folder, "truth.parquet"), storage.join(folder, "values.json")
-        plan = plan_evaluation(
-            found,
-            truth,
-            truth_file,
-            allow_missing=args.allow_missing,
-            open_images=open_images,
-            columns=kept,
-            masks=masks,
-        )
+        plan, form, slicing = _planned(ask, folder, engine, files)
+        values_file = storage.join(folder, "values.json")
         factories = metric_factories(args.metrics, plan.categories, plan.ancestors)
         empty = {name: make() for name, make in factories.items()}
         definitions = {name: metric.definition for name, metric in empty.items()}
@@ -176,10 +171,10 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str
         values = run(plan, list(factories.values()), engine, values_file, files, verdicts, insight)
         looked_into = insight.read() if insight else None
         if verdicts:
-            verdicts.join(found, storage.join(output, VERDICTS_FILE))
+            verdicts.join(plan.detections, storage.join(output, VERDICTS_FILE))
         else:
             storage.remove([storage.join(output, VERDICTS_FILE)])  # those of an earlier evaluation
-    source = {"paths": args.ground_truth, "form": truth.form, "splits": list(args.split)}
+    source = {"paths": args.ground_truth, "form": form, "splits": list(args.split)}
     place = storage.join(output, METRICS_FILE)
     document = metrics_text(plan, values, definitions, source, looked_into)
     leave_beside(output, looked_into, json.loads(document))
@@ -191,6 +186,15 @@ def _evaluate(args: argparse.Namespace, beam_options: Sequence[str]) -> list[str
     values = {**values, "insight": looked_into.numbers} if looked_into else values
     reached = {name: x for numbers in values.values() for name, x in numbers.items()}
     return [fault for gate in gates if (fault := gate.fault(reached))]
+
+
+def _planned(ask: "EvaluationAsk", folder: str, engine: "Engine", files: "FileSystems") -> "Planned":
+    """The plan; a worker of a cluster makes it, so that the launcher reads neither ground truth nor detections."""
+    if engine.is_local:
+        return ask.plan(folder)
+    from pipelines.evaluate.planning import plan_on_workers
+
+    return plan_on_workers(ask, folder, engine, files)
 
 
 def _open_images(args: argparse.Namespace) -> "OpenImages":
@@ -214,14 +218,16 @@ def _work_folder(output: str, *, is_local: bool) -> Iterator[str]:
         with tempfile.TemporaryDirectory(prefix="boxbeam-") as folder:
             yield folder
         return
+    is_new = not storage.is_remote(output) and not storage.is_folder(output)
     work = storage.join(output, "_work")
     folder = storage.join(work, f"evaluate-{uuid.uuid4().hex}")  # of this run alone: another may be going on
     try:
         yield folder
     finally:
         storage.remove_folder(folder)
-        with contextlib.suppress(OSError):
-            os.rmdir(storage.local_path(work))
+        for place in (work, output) if is_new else (work,):  # what was refused leaves no empty folder
+            with contextlib.suppress(OSError):
+                os.rmdir(storage.local_path(place))
 
 
 if __name__ == "__main__":

@@ -67,12 +67,7 @@ def open_annotations(
         UsageError: nothing there, nothing of a known format, a file that as a whole is not what it should be, or an
             option of another format.
     """
-    if format not in FORMATS:
-        advice = did_you_mean(format, FORMATS, otherwise=f"known: {', '.join(FORMATS)}", lead="")
-        raise UsageError(f"{format!r} is not an annotation format ({advice})")
-    if storage.stat(path) is None and not storage.is_folder(path):
-        raise no_such_path(path)
-    found = _format_of(path) if format == "auto" else format
+    found = format_of(path, format)
     options = options or ReadingOptions()
     options.refuse_others(path, found)
     if found in _FILE_FORMATS and storage.stat(path) is None:
@@ -80,6 +75,20 @@ def open_annotations(
     if found == "coco":
         return read_coco(path, with_excerpts=with_excerpts, image_columns=image_columns)
     return _open(path, found, images, options, image_columns)
+
+
+def format_of(path: str, format: str = "auto") -> str:
+    """Which of `FORMATS` annotations have, found out by looking where it is "auto".
+
+    Raises:
+        UsageError: nothing there, nothing of a known format, or no format at all.
+    """
+    if format not in FORMATS:
+        advice = did_you_mean(format, FORMATS, otherwise=f"known: {', '.join(FORMATS)}", lead="")
+        raise UsageError(f"{format!r} is not an annotation format ({advice})")
+    if storage.stat(path) is None and not storage.is_folder(path):
+        raise no_such_path(path)
+    return _format_of(path) if format == "auto" else format
 
 
 def _open(

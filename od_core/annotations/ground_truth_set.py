@@ -1,5 +1,6 @@
 """Ground truth in any of its forms, as tables of the schema `GROUND_TRUTH`."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -84,6 +85,31 @@ def open_ground_truth(
     Raises:
         UsageError: nothing there, nothing of these forms, or a split that is not there; names what is.
     """
+    kept = _kept_truth(path, images, splits, columns)
+    if kept is not None:
+        return kept
+    with _expecting_more():
+        annotations = detect.open_annotations(path, images=images, image_columns=columns, with_excerpts=masks)
+    _refuse_images(path, annotations.format)
+    return AnnotatedTruth(annotations, images, columns, path if masks and annotations.format == "coco" else None)
+
+
+def check_ground_truth(path: str, *, images: str | None = None, splits: Sequence[str] = ()) -> None:
+    """Refuse what cannot be ground truth, as `open_ground_truth` does, without reading annotations.
+
+    Raises:
+        UsageError: see `open_ground_truth`; what is wrong inside a file of annotations is not seen.
+    """
+    if _kept_truth(path, images, splits, ()) is None:
+        with _expecting_more():
+            format = detect.format_of(path)
+        _refuse_images(path, format)
+
+
+def _kept_truth(
+    path: str, images: str | None, splits: Sequence[str], columns: Sequence[str]
+) -> StoredTruth | RecordTruth | None:
+    """Ground truth that is kept as such, in Parquet or TFRecords; None where annotations are to be looked for."""
     if storage.stat(path) is None and not storage.is_folder(path) and not storage.has_wildcard(path):
         raise no_such_path(path)
     if images is not None and not storage.is_folder(images):
@@ -98,12 +124,20 @@ def open_ground_truth(
         return RecordTruth(files)
     if storage.has_wildcard(path):
         raise UsageError(f"{path}: this pattern matches no TFRecord file; expected {ACCEPTED}")
+    return None
+
+
+@contextlib.contextmanager
+def _expecting_more() -> Iterator[None]:
+    """What is expected here is more than annotations."""
     try:
-        annotations = detect.open_annotations(path, images=images, image_columns=columns, with_excerpts=masks)
+        yield
     except UsageError as error:
         if detect.EXPECTED in str(error):
             raise UsageError(str(error).replace(detect.EXPECTED, ACCEPTED)) from error
         raise
-    if annotations.format == "images":
+
+
+def _refuse_images(path: str, format: str) -> None:
+    if format == "images":
         raise UsageError(f"{path}: images without annotations, expected {ACCEPTED}")
-    return AnnotatedTruth(annotations, images, columns, path if masks and annotations.format == "coco" else None)

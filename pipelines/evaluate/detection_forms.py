@@ -1,7 +1,7 @@
 """Detections in any form that evaluate reads; those that are no dataset of boxbeam's are copied into one."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow.parquet as pq
 
@@ -13,7 +13,7 @@ from od_core.records.file import record_files
 from od_core.schemas import DETECTIONS, FrameRow, detections_table
 from pipelines.dataset import MANIFEST
 from pipelines.evaluate.coco_results import results_rows
-from pipelines.evaluate.detections import DetectionsSet, find_detections
+from pipelines.evaluate.detections import DetectionsSet, find_detections, opened
 from pipelines.evaluate.record_detections import record_rows
 
 _ROWS = 1000
@@ -44,12 +44,35 @@ def open_detections(path: str, truth: GroundTruthSet, folder: str, label_map: La
     return found
 
 
+def check_detections(path: str) -> None:
+    """Refuse what a look at a path and at the footer of one file shows not to be detections.
+
+    Raises:
+        UsageError: see `open_detections`.
+    """
+    if _is_results_file(path) or _record_files(path):
+        return
+    found = find_detections(path)
+    for file in found.files[:1]:
+        with opened(file):
+            pass
+
+
 def _rows(path: str, truth: GroundTruthSet) -> Iterator[FrameRow] | None:
     """The rows of what is no dataset of boxbeam's."""
-    if path.lower().endswith(".json") and storage.stat(path) is not None:
+    if _is_results_file(path):
         return results_rows(path, truth)
-    files = [] if storage.stat(storage.join(path, MANIFEST)) is not None else record_files(path)
+    files = _record_files(path)
     return record_rows(files) if files else None
+
+
+def _is_results_file(path: str) -> bool:
+    return path.lower().endswith(".json") and storage.stat(path) is not None
+
+
+def _record_files(path: str) -> Sequence[str]:
+    """TFRecord files, but for those of a dataset of boxbeam's."""
+    return [] if storage.stat(storage.join(path, MANIFEST)) is not None else record_files(path)
 
 
 def _copied(rows: Iterator[FrameRow], folder: str, labels: Mapping[int, str]) -> str:

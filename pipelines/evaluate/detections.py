@@ -36,10 +36,19 @@ class DetectionsSet(NamedTuple):
     def row_groups(self) -> Iterator[RowGroup]:
         """All the rows there are."""
         for path in self.files:
-            with opened(path) as file:
-                count = file.metadata.num_row_groups
-            for number in range(count):
-                yield RowGroup(path, number)
+            yield from row_groups_of(path)
+
+
+def row_groups_of(path: str) -> Iterator[RowGroup]:
+    """The row groups of a data file.
+
+    Raises:
+        UsageError: see `opened`.
+    """
+    with opened(path) as file:
+        count = file.metadata.num_row_groups
+    for number in range(count):
+        yield RowGroup(path, number)
 
 
 def find_detections(path: str) -> DetectionsSet:

@@ -1,10 +1,11 @@
 """The evaluate job: detections in, numbers out.
 
-    row groups ─spread─► frames with their ground truth ─► metrics' accumulators ─merge─► numbers
+    files ─spread─► row groups ─spread─► frames with their ground truth ─► metrics' accumulators ─merge─► numbers
 
-The launcher joins the two by name first (plan.py), and leaves the ground truth of the frames to evaluate as
-one file. Every worker process loads that once, as arrays: 27 MB for a million boxes and some 150 bytes a frame. What
-travels is accumulators: 24 bytes a detection for COCO, 9 for Pascal VOC, all of which end up in one process.
+The two are joined by name first (plan.py), which leaves the ground truth of the frames to evaluate as one file, and the
+names of the data files as another. Every worker process loads the former once, as arrays: 27 MB for a million boxes and
+some 150 bytes a frame. What travels is accumulators: 24 bytes a detection for COCO, 9 for Pascal VOC, all of which end
+up in one process.
 """
 
 # No `from __future__ import annotations` here: Beam reads the type hints when the graph is built.
@@ -24,7 +25,7 @@ from od_core.metrics.frame import EvaluatedFrame
 from od_core.metrics.metric import Metric, MetricFactory
 from od_core.storage import RemoteFiles
 from pipelines.engine import Engine, run_graph
-from pipelines.evaluate.detections import RowGroup
+from pipelines.evaluate.detections import RowGroup, row_groups_of
 from pipelines.evaluate.frames import DetectionClasses, row_frames
 from pipelines.evaluate.insight import InsightTask
 from pipelines.evaluate.plan import EvaluationPlan
@@ -114,6 +115,41 @@ class InsightFn(beam.CombineFn):
         return accumulator.value()
 
 
+class FindRowGroups(beam.PTransform):
+    """The row groups of all data files, from nothing: the graph has the name of a list of them, and workers look."""
+
+    def __init__(self, plan: EvaluationPlan, remote_files: RemoteFiles | None = None):
+        super().__init__()
+        self._files_file, self._remote_files = plan.files_file, remote_files
+
+    def expand(self, root: beam.Pipeline) -> beam.PCollection[RowGroup]:
+        return (
+            root
+            | beam.Impulse()
+            | "Files" >> beam.FlatMap(_data_files, self._files_file, self._remote_files).with_output_types(str)
+            | "SpreadFiles" >> beam.Reshuffle()  # each is opened for its footer, far away perhaps
+            | "Footers" >> beam.FlatMap(_row_groups, self._remote_files).with_output_types(RowGroup)
+            | "SpreadRowGroups" >> beam.Reshuffle()  # else one worker would get all of a file
+        )
+
+
+def _data_files(_: bytes, files_file: str, remote_files: RemoteFiles | None) -> list[str]:
+    _reach(remote_files)
+    files: list[str] = json.loads(storage.read_bytes(files_file))
+    return files
+
+
+def _row_groups(path: str, remote_files: RemoteFiles | None) -> Iterator[RowGroup]:
+    _reach(remote_files)
+    return row_groups_of(path)
+
+
+def _reach(remote_files: RemoteFiles | None) -> None:
+    """Make the file system of paths with a scheme known in this process."""
+    if remote_files is not None:
+        storage.register_remote(remote_files)
+
+
 class ReadFrames(beam.PTransform):
     """Row groups of detections in, batches of frames with their ground truth out; verdicts are left beside."""
 
@@ -149,8 +185,7 @@ class _ReadFramesFn(beam.DoFn):
         self._frames = beam.metrics.Metrics.counter("boxbeam", "frames_evaluated")
 
     def setup(self) -> None:
-        if self._remote_files is not None:
-            storage.register_remote(self._remote_files)
+        _reach(self._remote_files)
         self._truth = self._shared.acquire(lambda: WorkerTruth(self._truth_file))
         self._classes = DetectionClasses(self._ids)
 
@@ -186,8 +221,7 @@ def build(
     """
     frames = (
         root
-        | "RowGroups" >> beam.Create(list(plan.detections.row_groups()))
-        | "Spread" >> beam.Reshuffle()  # else one worker would get all of a file
+        | "RowGroups" >> FindRowGroups(plan, remote_files)
         | "ReadFrames" >> ReadFrames(plan, remote_files, verdicts, insight.slicing if insight else ())
     )
     if insight:
@@ -223,12 +257,10 @@ def run(
 
 
 def _write_values(values: Mapping[str, Mapping[str, float]], path: str, remote_files: RemoteFiles | None) -> None:
-    if remote_files is not None:
-        storage.register_remote(remote_files)
+    _reach(remote_files)
     storage.write_text(path, json.dumps(values))  # NaN as Python writes and reads it: the file is our own
 
 
 def _write_insight(insight: Insight, task: InsightTask, remote_files: RemoteFiles | None) -> None:
-    if remote_files is not None:
-        storage.register_remote(remote_files)
+    _reach(remote_files)
     task.write(insight)

@@ -1,17 +1,19 @@
-"""What the launcher finds out before an evaluation: which frames belong together, and whether it makes sense at all.
+"""What is found out before an evaluation: which frames belong together, and whether it makes sense at all.
 
 The detections are read twice, a row group at a time and without their boxes: their keys, then what became of every row.
 """
 
 import dataclasses
-from collections.abc import Sequence
-from typing import NamedTuple
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from od_core import storage
 from od_core.annotations.ground_truth_set import GroundTruthSet
 from od_core.errors import UsageError
 from od_core.joining import KeyMatches, match_keys
@@ -46,6 +48,8 @@ class EvaluationPlan:
     Attributes:
         detections: the detections.
         truth_file: the frames to evaluate, as `write_frames` left them.
+        files_file: the data files of the detections, as a JSON list of paths: a graph that names only this file does
+            not grow with them.
         categories: class id -> name.
         detection_classes: the classes of the detections -> class id, `NO_CLASS` for one that the ground truth lacks.
         evaluated: number of frames to evaluate.
@@ -65,6 +69,7 @@ class EvaluationPlan:
 
     detections: DetectionsSet
     truth_file: str
+    files_file: str
     categories: dict[int, str]
     detection_classes: tuple[tuple[ClassPair, int], ...]
     evaluated: int
@@ -82,22 +87,46 @@ class EvaluationPlan:
     unknown_objects: tuple[str, ...]
     ancestors: dict[int, tuple[int, ...]]
 
+    def to_json(self) -> dict[str, Any]:
+        """For a file; see `from_json`."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {**fields, **{name: list(fields[name].items()) for name in _BY_ID}}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "EvaluationPlan":
+        """The reverse of `to_json`, after JSON has made lists of tuples."""
+        path, files, provenance = fields["detections"]
+        made = {
+            "detections": DetectionsSet(path, tuple(files), provenance),
+            "detection_classes": tuple(((id, label), code) for (id, label), code in fields["detection_classes"]),
+            "classes": tuple(ClassCount(*one) for one in fields["classes"]),
+            "categories": dict(fields["categories"]),
+            "ancestors": {id: tuple(above) for id, above in fields["ancestors"]},
+            **{name: tuple(fields[name]) for name in ("unknown_classes", "unknown_objects")},
+            **{name: Named(total, tuple(first), more) for name in _NAMED for total, first, more in [fields[name]]},
+        }
+        return cls(**{**fields, **made})
+
+
+_BY_ID = ("categories", "ancestors")
+_NAMED = ("unprocessed", "unusable", "object_faults", "unknown", "ambiguous", "other_size")
+
 
 def plan_evaluation(
     detections: DetectionsSet,
     truth: GroundTruthSet,
-    truth_file: str,
+    folder: str,
     *,
     allow_missing: bool,
     open_images: OpenImages | None = None,
     columns: Sequence[str] = (),
     masks: bool = False,
 ) -> EvaluationPlan:
-    """Join detections and ground truth, and leave the ground truth of the frames to evaluate in `truth_file`.
+    """Join detections and ground truth, and leave the ground truth of the frames to evaluate in a folder.
 
     Args:
         detections, truth: the two.
-        truth_file: for `WorkerTruth`.
+        folder: for what workers read: see `EvaluationPlan.truth_file` and `files_file`.
         allow_missing: leave out frames that were not processed, and say so.
         open_images: image-level labels, and a hierarchy of classes.
         columns: of the ground truth, to be kept for slices.
@@ -129,14 +158,17 @@ def plan_evaluation(
     ancestors, verified = open_images.ancestors(classes), open_images.verified(frames, classes)
     places = np.flatnonzero(join.is_seen)
     places = places[np.argsort(np.array(frames.names_at(places), object), kind="stable")]
+    truth_file, files_file = storage.join(folder, "truth.parquet"), storage.join(folder, "files.json")
     extra = {} if verified is None else {"verified": verified.take(pa.array(places))}
     class_ids = write_frames(frames, places, join.keys.take(pa.array(places)), classes, truth_file, extra)
+    storage.write_text(files_file, json.dumps(detections.files))
     ids = [classes.id_of(pair) for pair in join.classes.pairs]
     lengths = pc.list_value_length(frames.table.column("objects")).to_numpy()
     strangers = {pair for pair in frames.classes.pairs if classes.id_of(pair) == NO_CLASS}
     return EvaluationPlan(
         detections=detections,
         truth_file=truth_file,
+        files_file=files_file,
         categories=dict(classes.categories),
         detection_classes=tuple(zip(join.classes.pairs, ids, strict=True)),
         evaluated=len(places),

@@ -401,6 +401,78 @@ class TestSplits:
         assert "did you mean val" in run.err
 
 
+class TestOnWorkers:
+    """A cluster's workers plan, as the launcher does on one machine: the same output, the same refusals."""
+
+    WORKERS = ("--runner", "apache_beam.runners.portability.fn_api_runner.FnApiRunner")
+    OPTIONS = ("--allow_missing", "--verdicts", "--metrics", "voc,coco", "--slice_by", "folder,camera,x(.)")
+
+    @pytest.fixture
+    def found(self, tmp_path):
+        found, truth = files.random_rows(9, 30)
+        files.write_truth(
+            tmp_path / "truth.parquet", [*truth, truth_row("no/b.jpg", (1, WHOLE)), truth_row("no/c.jpg")]
+        )
+        table = pq.read_table(tmp_path / "truth.parquet")
+        cameras = pa.array([f"c{number % 3}" for number in range(len(table))])
+        pq.write_table(table.append_column("camera", cameras), tmp_path / "truth.parquet")
+        rows = [*found, failed_row("no/b.jpg"), found_row("more.jpg", (1, WHOLE, 0.4))]
+        return files.write_detections(tmp_path / "found", rows)
+
+    def test_the_same_is_written_and_said(self, run, found):
+        truth = run.folder / "truth.parquet"
+        assert run(found, truth, *self.OPTIONS) == 0
+        said, here = run.out, {path: path.read_bytes() for path in run.output.rglob("*") if path.is_file()}
+        assert len(here) > 8
+        shutil.rmtree(run.output)
+        assert run(found, truth, *self.OPTIONS, *self.WORKERS) == 0
+        assert run.out == said
+        assert {path: path.read_bytes() for path in run.output.rglob("*") if path.is_file()} == here
+        assert not (run.output / "_work").exists()
+
+    @pytest.mark.parametrize(
+        ("found", "truth", "options"),
+        [
+            ([found_row("x.jpg")], [truth_row("a.jpg", (1, WHOLE))], ()),
+            ([found_row("a.jpg")], [truth_row("a.jpg", (1, WHOLE)), truth_row("b.jpg")], ()),
+            ([found_row("a.jpg")], [truth_row("a.jpg", (1, WHOLE))], ("--slice_by", "x")),
+        ],
+        ids=["no match", "not processed", "no such slice"],
+    )
+    def test_the_same_is_refused(self, run, found, truth, options):
+        assert run(found, truth, *options) == 2
+        said = run.err
+        assert run(found, truth, *options, *self.WORKERS) == 2
+        assert run.err == said
+        assert not run.output.exists()
+
+    @pytest.mark.parametrize("content", ["no", "images", "truth", "damaged", "detections"])
+    def test_what_a_look_shows_is_refused_before_beam_is_imported(self, run, found, content):
+        paths = {"found": run.folder / "found", "truth": run.folder / "truth.parquet"}
+        if content == "no":
+            paths["truth"] = run.folder / "nowhere"
+        elif content == "images":
+            paths["truth"] = run.folder / "images"
+            paths["truth"].mkdir()
+            (paths["truth"] / "a.jpg").touch()
+        elif content == "truth":
+            paths["found"] = paths["truth"]
+        elif content == "damaged":
+            (paths["found"] / "00000.parquet").write_bytes(b"PAR1")
+        else:
+            paths["truth"] = paths["found"]
+        argv = ["--detections", paths["found"], "--ground_truth", paths["truth"], "--output", run.output, *self.WORKERS]
+        code = (
+            "import sys; from beam_jobs import evaluate; status = evaluate.main(sys.argv[1:]);"
+            "assert 'apache_beam' not in sys.modules; sys.exit(status)"
+        )
+        ended = subprocess.run(
+            [sys.executable, "-c", code, *map(str, argv)], cwd=REPOSITORY, capture_output=True, text=True, timeout=60
+        )
+        assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
+        assert not run.output.exists()
+
+
 class TestUsage:
     TRUTH = (truth_row("a.jpg", (1, WHOLE)),)
     FOUND = (found_row("a.jpg", (1, WHOLE, 0.9)),)

@@ -2,6 +2,7 @@
 
 import functools
 import pickle
+import shutil
 
 import apache_beam as beam
 import numpy as np
@@ -20,12 +21,14 @@ from od_core.metrics.coco import CocoBoxes
 from od_core.metrics.frame import EvaluatedFrame
 from od_core.metrics.voc import PascalBoxes
 from pipelines.engine import Engine
+from pipelines.evaluate.ask import EvaluationAsk, planned_from
 from pipelines.evaluate.classes import NO_CLASS, ClassCodes, classes_of
 from pipelines.evaluate.detections import RowGroup, find_detections
 from pipelines.evaluate.frames import DetectionClasses, row_frames
-from pipelines.evaluate.graph import FrameBatch, MetricsFn, ReadFrames, run
+from pipelines.evaluate.graph import FrameBatch, MetricsFn, ReadFrames, build, run
 from pipelines.evaluate.join import FramesByKey, Named
 from pipelines.evaluate.plan import plan_evaluation
+from pipelines.evaluate.planning import build as build_plan
 from pipelines.evaluate.truth import WorkerTruth, frame_names, read_truth
 from tests.pipelines import evaluation_files as files
 
@@ -38,7 +41,7 @@ def planned(tmp_path):
     found, truth = files.random_rows(11, 30)
     detections = find_detections(str(files.write_detections(tmp_path / "found", found)))
     opened = open_ground_truth(str(files.write_truth(tmp_path / "truth.parquet", truth)))
-    plan = plan_evaluation(detections, opened, str(tmp_path / "work/truth.parquet"), allow_missing=False)
+    plan = plan_evaluation(detections, opened, str(tmp_path / "work"), allow_missing=False)
     by_key = {row.key: row for row in found}
     frames = [EvaluatedFrame(row.key, 100, 200, row.objects, by_key[row.key].detections) for row in truth]
     return plan, frames, tmp_path
@@ -55,6 +58,27 @@ def test_the_graph_gives_the_numbers_of_the_frames(planned):
     values = run(plan, FACTORIES, Engine(), str(folder / "values.json"))
     assert values == values_of(frames)
     assert list(values) == ["coco", "voc10"]
+
+
+def test_the_graphs_do_not_grow_with_the_number_of_images(tmp_path):
+    """Files, row groups and names are found on workers."""
+
+    def sizes(count):
+        found, truth = files.random_rows(7, count)
+        shutil.rmtree(tmp_path / "found", ignore_errors=True)
+        detections = str(files.write_detections(tmp_path / "found", found))
+        path = str(files.write_truth(tmp_path / "truth.parquet", truth))
+        ask = EvaluationAsk(detections, (path,))
+        planning, evaluating = (beam.Pipeline(runner=FnApiRunner()) for _ in range(2))
+        build_plan(planning, ask, str(tmp_path), str(tmp_path / "plan.json"))
+        planned = planned_from(ask.plan(str(tmp_path / "work")).to_text())
+        assert planned.plan.evaluated == count
+        build(evaluating, planned.plan, FACTORIES, str(tmp_path / "values.json"))
+        return [len(graph.to_runner_api().SerializeToString()) for graph in (planning, evaluating)]
+
+    for small, large in zip(sizes(10), sizes(200), strict=True):
+        assert 2_000 < small < 100_000
+        assert abs(large - small) < 64  # a random key within compresses to more or to less
 
 
 def test_frames_are_read_once_each_with_their_ground_truth(planned):
@@ -86,7 +110,7 @@ def test_a_row_group_of_more_rows_than_are_read_at_once(tmp_path):
     folder = files.write_detections(tmp_path / "found", rows, row_group=5000, per_file=5000)
     detections = find_detections(str(folder))
     opened = open_ground_truth(str(files.write_truth(tmp_path / "truth.parquet", truth)))
-    plan = plan_evaluation(detections, opened, str(tmp_path / "work.parquet"), allow_missing=True)
+    plan = plan_evaluation(detections, opened, str(tmp_path / "work"), allow_missing=True)
     (group,) = detections.row_groups()
     by_key = {row.key: row for row in truth}
     read = list(row_frames(group, WorkerTruth(plan.truth_file), DetectionClasses(plan.detection_classes)))
@@ -185,7 +209,7 @@ class TestTruth:
         opened = open_ground_truth(str(files.write_truth(tmp_path / "t/t.parquet", [files.truth_row("b.jpg"), row])))
         found = [files.found_row("a.jpg", (1, files.WHOLE, 0.5)), files.found_row("b.jpg")]
         detections = find_detections(str(files.write_detections(tmp_path / "f", found)))
-        plan = plan_evaluation(detections, opened, str(tmp_path / "w.parquet"), allow_missing=False)
+        plan = plan_evaluation(detections, opened, str(tmp_path / "w"), allow_missing=False)
         worker = WorkerTruth(plan.truth_file)
         (place,) = worker.index.find(pa.array(["a.jpg"]), np.array([0]))
         truth = worker.truth_at(int(place))
