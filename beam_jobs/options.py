@@ -121,8 +121,11 @@ def parse(made: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[ar
     A misspelt or unknown option ends the process with status 2, as argparse does for a wrong value.
     """
     ours = [option for action in made._actions for option in action.option_strings if option.startswith("--")]
-    args, rest = made.parse_known_args(_apart(sys.argv[1:] if argv is None else argv, ours))
-    known = beam_option_names() if rest else frozenset()
+    given = sys.argv[1:] if argv is None else argv
+    if not {"-h", "--help"} & set(given):
+        # First, or argparse complains that the option that was misspelt is missing.
+        _refuse_unknown(made, [argument.split("=", 1)[0] for argument in given if argument.startswith("--")], ours)
+    args, rest = made.parse_known_args(_apart(given, ours))
     previous_is_option = False
     for argument in rest:
         if not argument.startswith("-") or (previous_is_option and _NUMBER.fullmatch(argument)):
@@ -130,11 +133,17 @@ def parse(made: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[ar
                 made.error(f"unexpected argument {argument!r}")
             previous_is_option = False
             continue
-        name = argument.split("=", 1)[0]
-        if name not in known:
-            made.error(f"unknown option {name}{did_you_mean(name, [*ours, *known], cutoff=0.75)}")
+        _refuse_unknown(made, [argument.split("=", 1)[0]], ours)
         previous_is_option = "=" not in argument
     return args, rest
+
+
+def _refuse_unknown(made: argparse.ArgumentParser, names: Sequence[str], ours: Sequence[str]) -> None:
+    foreign = [name for name in names if name not in ours]
+    known = beam_option_names() if foreign else frozenset()
+    for name in foreign:
+        if name not in known:
+            made.error(f"unknown option {name}{did_you_mean(name, [*ours, *known], cutoff=0.75)}")
 
 
 def _apart(argv: Sequence[str], ours: Sequence[str]) -> Iterator[str]:

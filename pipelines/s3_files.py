@@ -7,6 +7,7 @@ item processes do without. The options are Beam's (`--s3_endpoint_url` and so on
 import contextlib
 import errno
 import io
+import itertools
 import pathlib
 import threading
 from collections.abc import Iterator, Sequence
@@ -244,7 +245,7 @@ class _Settings(NamedTuple):
 def _settings(options: Sequence[str]) -> _Settings:
     """Those among the options of a run, written as --s3_NAME=VALUE or in two words."""
     found: dict[str, str] = {}
-    for option, following in zip(options, [*options[1:], ""], strict=True):
+    for option, following in itertools.pairwise([*options, ""]):
         name, equals, value = option.partition("=")
         if name.startswith("--s3_") and name.removeprefix("--s3_") in _Settings._fields:
             found[name.removeprefix("--s3_")] = value if equals else following

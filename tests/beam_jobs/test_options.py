@@ -83,6 +83,17 @@ def test_an_option_nobody_knows_is_refused_with_the_nearest_one(refusal, misspel
     assert refusal("--input", "a", misspelt, "x") == message
 
 
+def test_a_misspelt_option_is_named_before_the_one_that_is_missing(capsys):
+    made = options.parser(MANUAL, "toy")
+    made.add_argument("--model", required=True)
+    with pytest.raises(SystemExit):
+        options.parse(made, ["--modle", "x"])
+    assert "unknown option --modle; did you mean --model?" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stopped:  # help comes first, whatever else is wrong
+        options.parse(made, ["--modle", "x", "--help"])
+    assert stopped.value.code == 0
+
+
 @pytest.mark.parametrize(
     "beams",
     [

@@ -65,14 +65,15 @@ def test_other_kinds_are_refused_unless_beam_plugins_may_bring_them():
     FileSystems(["--beam_plugins=my.module"]).check("ftp://a/b")
 
 
-def test_s3_without_credentials_is_refused_at_once(monkeypatch, tmp_path):
+@pytest.mark.parametrize("options", [(), OPTIONS[:1], ("--s3_region_name", "eu-west-1")], ids=len)
+def test_s3_without_credentials_is_refused_at_once(monkeypatch, tmp_path, options):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     with pytest.raises(UsageError, match="no credentials for S3 were found"):
-        FileSystems(OPTIONS[:1]).stat("s3://bucket/a")
+        FileSystems(options).stat("s3://bucket/a")
 
 
 def test_keys_are_left_out_of_what_beam_gets():
