@@ -154,6 +154,8 @@ class _RowGroups:
             group = int(np.searchsorted(starts, row, side="right")) - 1
             stop = min(segment.stop, int(starts[group + 1]), row + ROWS_AT_ONCE)
             yield self._group(segment.file, group).slice(row - int(starts[group]), stop - row)
+            if stop == starts[group + 1]:  # most likely it is done with: rows come nearly in order
+                self._held.pop((segment.file, group), None)
             row = stop
 
     def _group_starts(self, file: int) -> npt.NDArray[np.int64]:

@@ -13,6 +13,8 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -135,15 +137,31 @@ class RowFile:
 
     def rows(self, start: int, stop: int) -> Iterator[pa.Table]:
         """Rows `start` to `stop`, in slices of row groups."""
+        for index, first, length in self._groups():
+            low, high = max(start, first), min(stop, first + length)
+            if low < high:
+                yield self._read(index).slice(low - first, high - low)
+
+    def take(self, numbers: npt.NDArray[np.int64]) -> Iterator[pa.Table]:
+        """The rows of these numbers, which rise; in tables of one row group each."""
+        for index, first, length in self._groups():
+            low, high = np.searchsorted(numbers, (first, first + length))
+            if low < high:
+                yield self._read(index).take(pa.array(numbers[low:high] - first))
+
+    def _groups(self) -> Iterator[tuple[int, int, int]]:
+        """The row groups: their numbers, first rows and lengths."""
         first = 0
         for index in range(self._parquet.metadata.num_row_groups):
             length = self._parquet.metadata.row_group(index).num_rows
-            low, high = max(start, first), min(stop, first + length)
-            if low < high:
-                if self._group is None or self._group[0] != index:
-                    self._group = (index, self._parquet.read_row_group(index))
-                yield self._group[1].slice(low - first, high - low)
+            yield index, first, length
             first += length
+
+    def _read(self, index: int) -> pa.Table:
+        """A row group; the last one is held."""
+        if self._group is None or self._group[0] != index:
+            self._group = (index, self._parquet.read_row_group(index))
+        return self._group[1]
 
     def close(self) -> None:
         """Let go of the file."""

@@ -5,6 +5,8 @@ into the output's work folder, in the order in which the set gives them. Beside 
 detections use.
 """
 
+import array
+import collections
 import functools
 import hashlib
 import itertools
@@ -36,7 +38,10 @@ _OBJECTS = "ground_truth.parquet"
 _PLACES = "ground_truth_places.parquet"
 _OBJECT_SCHEMA = pa.schema([GROUND_TRUTH.field("objects")])
 _PLACE_SCHEMA = pa.schema([("key", pa.string()), ("frame_index", pa.int64()), ("row", pa.int64())])
-_GROUP_ROWS = 10_000
+_GROUP_ROWS = 1 << 11
+_BLOCK_ROWS = 256
+_BLOCKS_HELD = 8
+_DIGEST_BYTES = 8
 _KNOWN_CLASSES = b"known_classes"
 
 Indices = npt.NDArray[np.int64]
@@ -62,11 +67,10 @@ class TruthOfDetections:
         """
         self._file = tempfile.TemporaryFile(prefix="boxbeam-")  # noqa: SIM115  # it lives as long as this object
         weakref.finalize(self, self._file.close)
-        self._digests: list[bytes] = []
+        self._digests = bytearray()
         codes: dict[str, int] = {}
         source_ids: dict[str, str | None] = {}
-        row_codes: list[int] = []
-        frames: list[int] = []
+        row_codes, frames = array.array("q"), array.array("q")
         classes = _Classes(labels, truth.label_map)
         with pq.ParquetWriter(self._file, _OBJECT_SCHEMA, compression="zstd") as writer:
             for rows in _in_groups(_usable_rows(truth, classes)):
@@ -74,16 +78,16 @@ class TruthOfDetections:
                     source_ids[row.key] = source_ids.get(row.key) or row.source_id
                     row_codes.append(codes.setdefault(row.key, len(codes)))
                     frames.append(row.frame_index or 0)
-                    self._digests.append(_digest(row.objects or GroundTruth.empty()))
+                    self._digests += _digest(row.objects or GroundTruth.empty())
                 writer.write_table(ground_truth_table(rows, {}).select(["objects"]))
         self._frames = np.array(frames, np.int64)
-        self._order: Indices = np.lexsort((self._frames, np.array(row_codes, np.int64)))
-        stops = np.cumsum(np.bincount(np.array(row_codes, np.int64), minlength=len(codes))).tolist()
-        spans = [slice(start, stop) for start, stop in zip([0, *stops], stops, strict=False)]
+        numbers = np.array(row_codes, np.int64)
+        self._order: Indices = np.lexsort((self._frames, numbers))
+        self._stops: Indices = np.cumsum(np.bincount(numbers, minlength=len(codes)))
         matches = match_keys(found, source_ids)
         if not matches.truth_of:
             raise _nothing_matches(sorted(found), sorted(codes), len(matches.ambiguous))
-        self._rows = {key: spans[codes[meant]] for key, meant in matches.truth_of.items()}
+        self._codes = {key: codes[meant] for key, meant in matches.truth_of.items()}
         self.known_classes = frozenset(classes.known)
         """Ids of those classes of the detections that the ground truth has too."""
 
@@ -91,11 +95,15 @@ class TruthOfDetections:
         """What is annotated under these keys of detections, as a few digits."""
         digest = hashlib.sha256()
         for key in keys:
-            rows = self._order[self._rows[key]].tolist() if key in self._rows else []
-            digest.update(
-                b"".join([b"%d:" % len(rows), self._frames[rows].tobytes(), *map(self._digests.__getitem__, rows)])
-            )
+            rows = self._rows(self._codes[key]) if key in self._codes else np.zeros(0, np.int64)
+            places = (rows * _DIGEST_BYTES).tolist()
+            parts = (self._digests[place : place + _DIGEST_BYTES] for place in places)
+            digest.update(b"".join([b"%d:" % len(rows), self._frames[rows].tobytes(), *parts]))
         return digest.hexdigest()
+
+    def _rows(self, code: int) -> Indices:
+        """The rows of a key, by frame."""
+        return self._order[self._stops[code - 1] if code else 0 : self._stops[code]]
 
     def write(self, output: str) -> None:
         """Leave it for workers."""
@@ -112,8 +120,8 @@ class TruthOfDetections:
     def _places(self) -> Iterator[pa.Table]:
         keys: list[str] = []
         rows: list[int] = []
-        for key, span in sorted(self._rows.items()):
-            some = self._order[span].tolist()
+        for key, code in sorted(self._codes.items()):
+            some = self._rows(code).tolist()
             keys += [key] * len(some)
             rows += some
             if len(rows) >= INDEX_GROUP_ROWS:
@@ -183,7 +191,7 @@ def _in_groups(rows: Iterable[FrameRow]) -> Iterator[list[FrameRow]]:
 def _digest(truth: GroundTruth) -> bytes:
     arrays = (truth.boxes, truth.classes, truth.is_crowd, truth.difficult, truth.group_of)
     content = b"".join(array.tobytes() for array in arrays) + repr(truth.labels).encode()
-    return hashlib.blake2b(content, digest_size=8).digest()
+    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
 
 
 def _nothing_matches(found: Sequence[str], there: Sequence[str], ambiguous: int) -> UsageError:
@@ -199,10 +207,10 @@ def _nothing_matches(found: Sequence[str], there: Sequence[str], ambiguous: int)
 
 
 class _Places(NamedTuple):
-    """Frames of one key, in order, and the row of each."""
+    """Frames of one key, in order, and the place of the first of them among all that are looked up."""
 
     frames: Indices
-    rows: Indices
+    first: int
 
 
 def _neighbours(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
@@ -218,6 +226,8 @@ class TruthRows:
         self._objects = storage.join(work, _OBJECTS)
         self._file: RowFile | None = None
         self._places: dict[str, _Places] = {}
+        self._rows: Indices = np.zeros(0, np.int64)
+        self._blocks: collections.OrderedDict[int, dict[int, GroundTruth | None]] = collections.OrderedDict()
 
     @functools.cached_property
     def known_classes(self) -> frozenset[int]:
@@ -228,10 +238,11 @@ class TruthRows:
     def load(self, keys: Sequence[str]) -> None:
         """Look up these keys of detections; those before are forgotten."""
         table = look_up(self._index, keys).combine_chunks()
-        frames, rows = (table.column(name).to_numpy() for name in ("frame_index", "row"))
+        frames, self._rows = (table.column(name).to_numpy() for name in ("frame_index", "row"))
+        self._blocks.clear()
         starts = [0, *(np.flatnonzero(pc.not_equal(*_neighbours(table.column("key")))) + 1).tolist(), table.num_rows]
         self._places = {
-            table.column("key")[start].as_py(): _Places(frames[start:stop], rows[start:stop])
+            table.column("key")[start].as_py(): _Places(frames[start:stop], start)
             for start, stop in itertools.pairwise(starts)
             if start < stop
         }
@@ -244,10 +255,22 @@ class TruthRows:
         found = int(np.searchsorted(places.frames, frame_index))
         if found == len(places.frames) or places.frames[found] != frame_index:
             return None
-        if self._file is None:
-            self._file = RowFile(self._objects)
-        row = int(places.rows[found])
-        return next(truth for table in self._file.rows(row, row + 1) for truth in ground_truths_of(table))
+        place = places.first + found
+        return self._block(place // _BLOCK_ROWS)[int(self._rows[place])]
+
+    def _block(self, number: int) -> dict[int, GroundTruth | None]:
+        """Some hundred rows that are likely to be asked for together, by their numbers; a few blocks are held."""
+        block = self._blocks.pop(number, None)
+        if block is None:
+            if self._file is None:
+                self._file = RowFile(self._objects)
+            rows = np.unique(self._rows[number * _BLOCK_ROWS : (number + 1) * _BLOCK_ROWS])
+            truths = (truth for table in self._file.take(rows) for truth in ground_truths_of(table))
+            block = dict(zip(rows.tolist(), truths, strict=True))
+        self._blocks[number] = block
+        if len(self._blocks) > _BLOCKS_HELD:
+            self._blocks.popitem(last=False)
+        return block
 
     def close(self) -> None:
         """Let go of the file."""
