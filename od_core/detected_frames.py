@@ -37,7 +37,7 @@ class DetectedFrame(NamedTuple):
     """One row of a detections dataset; columns as in docs/detections-format.md.
 
     Attributes:
-        detections: None for a failed row, `error` says why; masks and keypoints are not read.
+        detections: None for a failed row, `error` says why; with masks and keypoints only where they were asked for.
         labels: the name of every detection's class, or "class 7" where the label map lacks the id.
     """
 
@@ -64,16 +64,17 @@ def frame_name(key: str, kind: str, frame_index: int | None) -> str:
     return key if kind != "video" or frame_index is None else f"{key}/{frame_index:09d}.jpg"
 
 
-def read_frames(path: str) -> Iterator[DetectedFrame]:
+def read_frames(path: str, *, with_shapes: bool = False) -> Iterator[DetectedFrame]:
     """Every row of a detections dataset, see the module.
 
     Args:
         path: the folder that boxbeam infer wrote, or one Parquet file of that format.
+        with_shapes: with masks and keypoints, which can be far larger than the rest.
 
     Raises:
         UsageError: no finished detections dataset there.
     """
-    for table in read_tables(dataset_files(path)):
+    for table in read_tables(dataset_files(path), with_shapes=with_shapes):
         yield from frames_of(table)
 
 
@@ -94,8 +95,12 @@ def dataset_files(path: str) -> list[str]:
         raise UsageError(f"{manifest}: not a manifest that boxbeam wrote ({error})") from error
 
 
-def read_tables(files: Sequence[str]) -> Iterator[pa.Table]:
+def read_tables(files: Sequence[str], *, with_shapes: bool = False) -> Iterator[pa.Table]:
     """The rows of data files in the order of the module, in tables of about `ROWS_AT_ONCE` rows.
+
+    Args:
+        files: their paths.
+        with_shapes: with masks and keypoints.
 
     Raises:
         UsageError: a file that cannot be read, or that is not of detections.
@@ -103,16 +108,19 @@ def read_tables(files: Sequence[str]) -> Iterator[pa.Table]:
     for path in files:
         with _opened(path) as opened:
             _check(path, opened.schema_arrow)
-    groups = _RowGroups(files)
+    groups = _RowGroups(files, with_shapes)
     pending: list[pa.Table] = []
-    rows = 0
     for segment in in_order(files, _opened):
         for table in groups.rows(segment):
-            pending.append(table)
-            rows += len(table)
-            if rows >= ROWS_AT_ONCE:
+            if pending and not table.schema.equals(
+                pending[0].schema
+            ):  # files of different programs, or of an older one
                 yield pa.concat_tables(pending)
-                pending, rows = [], 0
+                pending = []
+            pending.append(table)
+            if sum(map(len, pending)) >= ROWS_AT_ONCE:
+                yield pa.concat_tables(pending)
+                pending = []
     if pending:
         yield pa.concat_tables(pending)
 
@@ -120,7 +128,7 @@ def read_tables(files: Sequence[str]) -> Iterator[pa.Table]:
 def frames_of(table: pa.Table) -> Iterator[DetectedFrame]:
     """The rows of a table with at least the columns of the detections format (in any order)."""
     columns = [table.column(name).to_pylist() for name in _SCALARS]
-    found = detections_of(table)
+    found = detections_of(table, with_shapes=True)
     lists = table.column("detections").combine_chunks()
     structs = lists.flatten()
     labels = structs.field("label")
@@ -142,8 +150,9 @@ def _error(fields: Mapping[str, Any]) -> FrameError:
 class _RowGroups:
     """Reads rows by their position; holds the last few row groups, so that files may be read in turns."""
 
-    def __init__(self, files: Sequence[str]):
+    def __init__(self, files: Sequence[str], with_shapes: bool):
         self._files = files
+        self._with_shapes = with_shapes
         self._starts: dict[int, npt.NDArray[np.int64]] = {}
         self._held: collections.OrderedDict[tuple[int, int], pa.Table] = collections.OrderedDict()
 
@@ -169,19 +178,48 @@ class _RowGroups:
         table = self._held.pop((file, group), None)
         if table is None:
             with _opened(self._files[file]) as opened:
-                table = opened.read_row_group(group, columns=_columns(opened))
+                table = opened.read_row_group(group, columns=_columns(opened, self._with_shapes))
         self._held[file, group] = table
         if len(self._held) > _GROUPS_HELD:
             self._held.popitem(last=False)
         return table
 
 
-def _columns(file: pq.ParquetFile) -> list[str]:
-    """What is read: all that the format has, less masks and keypoints, which can be far larger than the rest."""
+_SHAPES = frozenset({"mask", "keypoints"})
+
+
+class ShapesThere(NamedTuple):
+    """How many masks there are, and whether there are keypoints."""
+
+    masks: int
+    keypoints: bool
+
+
+def shapes_in(files: Sequence[str]) -> ShapesThere:
+    """What data files have of both, as their footers tell; where one does not tell, all that it might have."""
+    masks, keypoints = 0, False
+    for path in files:
+        with _opened(path) as opened:
+            for column in range(len(opened.schema)):
+                parts = opened.schema.column(column).path.split(".")
+                if parts[0] != "detections" or not _SHAPES & set(parts):
+                    continue
+                for group in range(opened.metadata.num_row_groups):
+                    told = opened.metadata.row_group(group).column(column)
+                    values = told.num_values if told.statistics is None else told.statistics.num_values
+                    if "mask" in parts:
+                        masks += values
+                    else:
+                        keypoints = keypoints or told.statistics is None or told.statistics.has_min_max
+    return ShapesThere(masks, keypoints)
+
+
+def _columns(file: pq.ParquetFile, with_shapes: bool) -> list[str]:
+    """What is read: all that the format has, or less masks and keypoints."""
     paths = [file.schema.column(index).path for index in range(len(file.schema))]
     is_known = set(DETECTIONS.names)
     return [
-        path for path in paths if path.split(".")[0] in is_known and not {"mask", "keypoints"} & set(path.split("."))
+        path for path in paths if path.split(".")[0] in is_known and (with_shapes or not _SHAPES & set(path.split(".")))
     ]
 
 
@@ -214,6 +252,6 @@ def only(
         names = frame.labels[: len(found)]
         if labels is not None and not labels.issuperset(names):
             kept = np.array([name in labels for name in names], np.bool_)
-            found = Detections(found.boxes[kept], found.scores[kept], found.classes[kept])
+            found = found.where(kept)
             names = tuple(name for name in names if name in labels)
         yield frame._replace(detections=found, labels=names)

@@ -20,12 +20,14 @@ Watch = Callable[[Iterable[DetectedFrame], int], Iterable[DetectedFrame]]
 """Looks on as frames pass by, of which there are so many."""
 
 
-def frames_in(detections: DetectionsSet, truth: TruthRows | None = None) -> Iterator[DetectedFrame]:
+def frames_in(
+    detections: DetectionsSet, truth: TruthRows | None = None, *, with_shapes: bool = False
+) -> Iterator[DetectedFrame]:
     """Every row of the dataset, ordered by where it was found (see `od_core.detected_frames`).
 
     While a frame is at hand, `truth_of` knows what is annotated in it.
     """
-    for table in read_tables(detections.files):
+    for table in read_tables(detections.files, with_shapes=with_shapes):
         if truth is not None:
             truth.load(sorted(set(table.column("key").to_pylist())))
         yield from frames_of(table)

@@ -16,7 +16,7 @@ from od_core import storage
 from od_core.annotations.annotated import AnnotatedImage
 from od_core.annotations.coco import read_coco
 from od_core.closest_name import did_you_mean
-from od_core.detected_frames import DetectedFrame, frame_name, only
+from od_core.detected_frames import DetectedFrame, ShapesThere, frame_name, only, shapes_in
 from od_core.errors import OutputError, UsageError
 from od_core.exports.coco import CocoDatasetExporter, CocoIds, CocoResultsExporter
 from od_core.exports.csv import CsvExporter
@@ -42,6 +42,8 @@ from pipelines.render.truth import TruthRows
 
 FORMATS = ("coco", "voc", "yolo", "csv", "megadetector", "tf_example")
 FOLDERS = frozenset({"voc", "yolo"})
+WITH_SHAPES = frozenset({"coco"})
+"""Formats that have a place for masks and keypoints."""
 MADE_BY = "export/1"
 
 
@@ -95,12 +97,15 @@ def export(ask: ExportAsk, watch: Watch = lambda frames, total: frames) -> Expor
     with joined_truth(truth_paths, detections, classes) as truth, _committed(ask) as path:
         exporter = _exporter(ask, path, wanted, ids, detections, truth)
         with contextlib.closing(exporter):
+            shapes = shapes_in(detections.files)
+            frames = frames_in(detections, truth, with_shapes=ask.format in WITH_SHAPES and any(shapes))
             chosen = only(
-                watch(frames_in(detections, truth), row_count(detections)),
+                watch(frames, row_count(detections)),
                 min_score=ask.min_score,
                 labels=frozenset(ask.classes) if ask.classes else None,
             )
-            return _write_all(exporter, chosen)
+            done = _write_all(exporter, chosen)
+            return done._replace(notes=(*done.notes, *_left_out(ask, shapes)))
 
 
 def _write_all(exporter: Exporter, frames: Iterable[DetectedFrame]) -> Exported:
@@ -114,6 +119,15 @@ def _write_all(exporter: Exporter, frames: Iterable[DetectedFrame]) -> Exported:
             boxes += len(frame.detections)
             exporter.write(frame, frame.detections)
     return Exported(looked_at, failed, boxes, tuple(exporter.finish()))
+
+
+def _left_out(ask: ExportAsk, shapes: ShapesThere) -> list[str]:
+    """What the dataset has and the format has no place for."""
+    if ask.format in WITH_SHAPES or not any(shapes):
+        return []
+    names = [f"{shapes.masks:,} masks"] if shapes.masks else []
+    names += ["keypoints"] if shapes.keypoints else []
+    return [f"the dataset's {' and '.join(names)} left out, {ask.format} has no place for them"]
 
 
 def _exporter(

@@ -1,6 +1,10 @@
-"""Detections as a COCO results file, a list of {"image_id", "category_id", "bbox", "score"}, made rows."""
+"""Detections as a COCO results file, a list of {"image_id", "category_id", "bbox", "score"}, made rows.
+
+A `segmentation` beside the box becomes the detection's mask.
+"""
 
 import array
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -10,8 +14,10 @@ import numpy as np
 from od_core import boxes, storage
 from od_core.annotations.ground_truth_set import GroundTruthSet
 from od_core.annotations.json_stream import JsonStream
+from od_core.annotations.shapes import encode_mask
 from od_core.detections import Detections
-from od_core.errors import UsageError
+from od_core.errors import AnnotationError, UsageError
+from od_core.image_masks import run_lengths
 from od_core.joining import match_keys
 from od_core.schemas import FrameRow
 
@@ -53,12 +59,13 @@ def _images(truth: GroundTruthSet) -> Iterator[tuple[str, _Image]]:
 
 
 class _Results:
-    """A results file in memory: 32 bytes a detection."""
+    """A results file in memory: 56 bytes a detection, and its segmentation if it has one."""
 
     def __init__(self, path: str):
         self._codes: dict[str, int] = {}
         self._path = path
         codes, classes, numbers = array.array("q"), array.array("q"), array.array("d")
+        self._segmentations: dict[int, Any] = {}
         try:
             with storage.open_input(path) as file:
                 stream = JsonStream(file, path)  # held on to: it closes the file when it goes
@@ -69,10 +76,13 @@ class _Results:
                     codes.append(self._codes.setdefault(image_id, len(self._codes)))
                     classes.append(class_id)
                     numbers.extend(values)
+                    if one.get("segmentation"):
+                        self._segmentations[ordinal] = one["segmentation"]
         except OSError as error:
             raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from error
         columns = np.array(numbers, np.float64).reshape(-1, 5)
         order = np.lexsort((np.arange(len(codes)), -columns[:, 4], np.array(codes, np.int64)))
+        self._ordinals = order
         self._classes = np.array(classes, np.int64)[order]
         self._columns = columns[order]
         self._stops = np.searchsorted(np.array(codes, np.int64)[order], np.arange(len(self._codes) + 1))
@@ -87,7 +97,27 @@ class _Results:
         part = slice(*self._stops[self._codes[image_id] :][:2].tolist())
         columns = self._columns[part]
         edges = boxes.to_normalised(boxes.of_coco_bbox(columns[:, :4]), image.height, image.width)
-        return Detections.best_first(edges, columns[:, 4], self._classes[part])
+        found = Detections.best_first(edges, columns[:, 4], self._classes[part])
+        ordinals = self._ordinals[part].tolist()
+        if self._segmentations.keys().isdisjoint(ordinals):
+            return found
+        return dataclasses.replace(found, masks=tuple(self._mask(ordinal, image) for ordinal in ordinals))
+
+    def _mask(self, ordinal: int, image: _Image) -> bytes:
+        """The mask of an entry in COCO's compressed code; empty where it has none."""
+        told = self._segmentations.get(ordinal)
+        if told is None:
+            return b""
+        try:
+            if isinstance(told, dict) and isinstance(told.get("counts"), str):
+                code: bytes = told["counts"].encode("ascii")
+                if told.get("size") == [image.height, image.width]:
+                    if run_lengths(code).sum() == image.height * image.width:
+                        return code
+                    raise ValueError("its runs are not as long as the image is large")
+            return encode_mask(told, image.height, image.width)
+        except (AnnotationError, ValueError) as error:
+            raise UsageError(f"{self._path}: the segmentation of entry {ordinal} makes no sense: {error}") from error
 
     def _checked(self, one: Any, ordinal: int) -> tuple[str, int, list[float]]:
         try:

@@ -1,5 +1,6 @@
 """What boxbeam reads back of its own exports is what was there: all that the format can hold, whatever was found."""
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -7,9 +8,11 @@ from typing import NamedTuple
 
 import hypothesis
 import numpy as np
+import pycocotools.mask
 import pytest
 from hypothesis import strategies as st
 from PIL import Image
+from pycocotools.coco import COCO
 
 from od_core.annotations.annotated import AnnotatedImage, Annotations
 from od_core.annotations.coco import read_coco
@@ -19,7 +22,8 @@ from od_core.annotations.voc import open_voc
 from od_core.annotations.yolo import open_yolo
 from od_core.boxes import to_normalised
 from od_core.detected_frames import read_frames
-from od_core.schemas import FrameRow
+from od_core.detections import Detections
+from od_core.schemas import FrameRow, ground_truths_of
 from pipelines.evaluate.detection_forms import open_detections
 from pipelines.export import ExportAsk, export
 from tests.pipelines.evaluation_files import found_row, truth_row, write_detections, write_truth
@@ -142,6 +146,62 @@ def test_evaluate_reads_the_detections_that_were(
         assert read.classes.tolist() == (factor * was.classes).tolist()
         assert read.scores.tolist() == was.scores.tolist()
         np.testing.assert_array_equal(read.boxes, was.boxes)
+
+
+def shaped_row(key: str, rng: np.random.Generator, count: int, size: tuple[int, int]) -> FrameRow:
+    """Detections with masks, of which one is empty and one is none at all, and keypoints, of which one is not known."""
+    width, height = size
+    inside = [rng.random((height, width)) < share for share in (0.5, 0.02, 0, *rng.random(count))][:count]
+    masks = [pycocotools.mask.encode(np.asfortranarray(one, np.uint8))["counts"] for one in inside]
+    points = rng.random((count, 3, 3), np.float32)
+    points[:, 1] = np.nan
+    row = found_row(key, *[(1 + 6 * (n % 2), (0.1, 0.2, 0.3, 0.7), 0.9 - n / 50) for n in range(count)], size=size)
+    assert row.detections is not None
+    shapes = {"masks": (*masks[:-1], b"") if masks else None, "keypoints": points}
+    return row._replace(detections=dataclasses.replace(row.detections, **shapes))
+
+
+def test_masks_and_keypoints_are_in_coco_where_pycocotools_and_boxbeam_read_them(tmp_path: pathlib.Path) -> None:
+    rng = np.random.default_rng(3)
+    rows = [shaped_row(f"{n}.png", rng, count, (31 + n, 17)) for n, count in enumerate((5, 0, 2))]
+    rows.append(found_row("plain.png", (1, (0, 0, 1, 1), 0.5)))
+    found = str(write_detections(tmp_path / "found", rows, LABELS))
+    whole, results = str(tmp_path / "whole.json"), str(tmp_path / "results.json")
+    assert export(ExportAsk(found, whole, "coco")).notes == ()
+    export(ExportAsk(found, results, "coco", ground_truth=whole))
+    truth = COCO(whole)
+    assert truth.cats[7]["keypoints"] == ["keypoint 1", "keypoint 2", "keypoint 3"]
+    for one in (truth, truth.loadRes(results)):
+        annotations = iter(one.loadAnns(sorted(one.getAnnIds())))
+        for row, detections in ((row, row.detections or Detections.empty()) for row in rows):
+            for n in range(len(detections)):
+                told = next(annotations)
+                if not detections.masks or not detections.masks[n]:  # loadRes makes a box of those that have none
+                    assert not isinstance(told.get("segmentation"), dict)
+                    continue
+                assert one.annToRLE(told) == {"size": [row.height, row.width], "counts": detections.masks[n].decode()}
+                x, y, seen = np.array(told["keypoints"]).reshape(-1, 3).T
+                assert (seen > 0).tolist() == [True, False, True]
+                read = np.stack([y / row.height, x / row.width], axis=1).astype(np.float32)
+                np.testing.assert_array_equal(read[[0, 2]], detections.keypoints[n][[0, 2], :2])
+                assert told.get("area") == pycocotools.mask.area(one.annToRLE(told)) or one is not truth
+        assert next(annotations, None) is None
+    annotated = [truth for table in open_ground_truth(whole, masks=True).tables() for truth in ground_truths_of(table)]
+    assert [len(one) for one in annotated if one] == [5, 2, 1]
+    (tmp_path / "copy").mkdir()
+    back = open_detections(results, open_ground_truth(whole), str(tmp_path / "copy"))
+    frames = {frame.key: frame.detections for path in back.files for frame in read_frames(path, with_shapes=True)}
+    assert {key: list(found.masks or ()) for key, found in frames.items() if found is not None} == {
+        row.key: list(row.detections.masks or ()) for row in rows if row.detections is not None
+    }
+
+
+@pytest.mark.parametrize("format", ["voc", "yolo", "csv", "megadetector", "tf_example"])
+def test_what_a_format_has_no_place_for_is_told(tmp_path: pathlib.Path, format: str) -> None:
+    rows = [shaped_row("a.png", np.random.default_rng(0), 4, (20, 10)), found_row("b.png")]
+    found = write_detections(tmp_path / "found", rows, LABELS)
+    notes = export(ExportAsk(str(found), str(tmp_path / "x"), format)).notes
+    assert notes == (f"the dataset's 4 masks and keypoints left out, {format} has no place for them",)
 
 
 def test_frames_of_videos_come_back_as_pictures(tmp_path: pathlib.Path) -> None:
