@@ -40,7 +40,7 @@ setup(
     ],
     extras_require={
         "aws": ["boto3>=1.34"],
-        "gcp": ["apache-beam[gcp]"],
+        "gcp": ["google-cloud-storage>=2.18"],
         "hdfs": ["hdfs>=2.1,<3"],
         "azure": ["apache-beam[azure]"],
     },

@@ -18,14 +18,14 @@ class _Scheme(NamedTuple):
 
 _SCHEMES = {
     "s3": _Scheme("boto3", "pip install boto3"),
-    "gs": _Scheme("google.cloud.storage", "pip install 'apache-beam[gcp]'"),
+    "gs": _Scheme("google.cloud.storage", "pip install google-cloud-storage"),
     "hdfs": _Scheme("hdfs", "pip install hdfs"),
     "azfs": _Scheme("azure.storage.blob", "pip install 'apache-beam[azure]'"),
 }
 
 
 class FileSystems:
-    """Serves every path with a scheme: S3 by boxbeam itself, others by Apache Beam's FileSystems.
+    """Serves every path with a scheme: S3 and Google's by boxbeam itself, others by Apache Beam's FileSystems.
 
     Picklable; what is needed for a file system is imported when the first path asks for it.
 
@@ -56,6 +56,10 @@ class FileSystems:
                 from pipelines.s3_files import S3Files
 
                 self._opened[scheme] = S3Files(self._options)
+            elif scheme == "gs":
+                from pipelines.gcs_files import GcsFiles
+
+                self._opened[scheme] = GcsFiles(self._options)
             else:
                 from pipelines.beam_files import BeamFiles
 

@@ -15,10 +15,9 @@ from typing import Any, BinaryIO, NamedTuple, NoReturn, cast
 
 from od_core.errors import BoxbeamError, StorageError, UsageError
 from od_core.storage import FileInfo
+from pipelines.range_reader import Fetched, RangeReader
 
 _KEYS = ("--s3_access_key_id", "--s3_secret_access_key", "--s3_session_token")
-_FIRST_BYTES = 256 << 10
-_MOST_BYTES = 16 << 20
 _PART_BYTES = 64 << 20  # of an upload in parts: 10,000 of them are the most there may be
 _COPIED_AT_ONCE = 4 << 30
 _REMOVED_AT_ONCE = 1000
@@ -80,7 +79,7 @@ class S3Files:
             OSError: missing, or not permitted.
         """
         bucket, key = _place(path)
-        return cast(BinaryIO, io.BufferedReader(_RangeReader(self._client, bucket, key, path), 64 << 10))
+        return cast(BinaryIO, io.BufferedReader(RangeReader(_Ranges(self._client, bucket, key, path), path), 64 << 10))
 
     def upload(self, local: pathlib.Path, path: str) -> None:
         """See storage.RemoteFiles: an object appears when its upload is complete, its checksum checked."""
@@ -127,80 +126,32 @@ class S3Files:
                 self._client.abort_multipart_upload(Bucket=bucket, Key=each["Key"], UploadId=each["UploadId"])
 
 
-class _RangeReader(io.RawIOBase):
-    """An object's bytes, fetched in ranges that double for as long as they are read in order."""
+class _Ranges:
+    """Fetches ranges of an object, all of them of the same version of it; see `RangeReader`."""
 
     def __init__(self, client: Any, bucket: str, key: str, path: str):
-        super().__init__()
         self._client, self._bucket, self._key, self._path = client, bucket, key, path
-        self._position = 0
-        self._start, self._block = 0, memoryview(b"")
-        self._step = _FIRST_BYTES
         self._etag: str | None = None
-        # Asked for at once: a missing object is noticed here, and a small one is there with one request.
-        self._size = 0
-        self._fetch(0, _FIRST_BYTES)
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise OSError(errno.EINVAL, "negative position", self._path)
-        self._position = base + offset
-        return self._position
-
-    def readinto(self, buffer: Any) -> int:
-        with memoryview(buffer).cast("B") as target:
-            wanted = min(len(target), self._size - self._position)
-            if wanted <= 0:
-                return 0
-            if not self._start <= self._position < self._start + len(self._block):
-                in_order = self._position == self._start + len(self._block)
-                self._step = min(2 * self._step, _MOST_BYTES) if in_order else _FIRST_BYTES
-                self._fetch(self._position, max(wanted, self._step))
-            at = self._position - self._start
-            found = self._block[at : at + wanted]
-            target[: len(found)] = found
-            self._position += len(found)
-            return len(found)
-
-    def readall(self) -> bytes:
-        """The rest, with one request for what is not there yet."""
-        end = self._start + len(self._block)
-        if self._position < self._size and not (self._start <= self._position and self._size <= end):
-            self._fetch(self._position, self._size - self._position)
-        at = self._position - self._start
-        self._position = max(self._position, self._size)
-        return bytes(self._block[at:]) if at >= 0 else b""
-
-    def _fetch(self, start: int, count: int) -> None:
-        """Have at least the bytes from `start` on in the block, `count` of them where there are so many."""
+    def __call__(self, start: int, count: int) -> Fetched:
         wanted = {"Bucket": self._bucket, "Key": self._key, "Range": f"bytes={start}-{start + count - 1}"}
         if self._etag is not None:
             wanted["IfMatch"] = self._etag
         for tries_left in reversed(range(_TRIES)):
             try:
                 answer = self._client.get_object(**wanted)
-                self._block = memoryview(answer["Body"].read())
+                block: bytes = answer["Body"].read()
                 break
             except Exception as error:
                 if _code(error) in ("416", "InvalidRange") and start == 0:  # an empty object has no ranges
-                    return
+                    return Fetched(b"", 0, 0)
                 if tries_left and not _code(error) and isinstance(error, _client_errors()):
                     continue  # the connection broke in the middle, which the client itself does not mend
                 raise self._as_os_error(error) from error
-        whole = "ContentRange" not in answer  # a server that does not do ranges
-        self._start = 0 if whole else start
-        self._size = len(self._block) if whole else int(answer["ContentRange"].rpartition("/")[2])
         self._etag = answer.get("ETag")
+        if "ContentRange" not in answer:  # a server that does not do ranges
+            return Fetched(block, 0, len(block))
+        return Fetched(block, start, int(answer["ContentRange"].rpartition("/")[2]))
 
     def _as_os_error(self, error: Exception) -> OSError:
         code = _code(error)

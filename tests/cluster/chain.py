@@ -71,6 +71,15 @@ def draw_scene(folder: pathlib.Path) -> Scene:
     return scene
 
 
+@dataclasses.dataclass(frozen=True)
+class LongVideo:
+    """A video that is cut into four ranges: its folder, what one machine finds in it, the arguments for the model."""
+
+    input: pathlib.Path
+    here: pathlib.Path
+    model: tuple[str, ...]
+
+
 def write_long_video(path: pathlib.Path, scene: Scene) -> None:
     """A video without compression, of `LONG_FRAMES` frames: made in a second, and at 205 MB cut into four ranges."""
     picture = np.asarray(Image.open(f"{scene.data}/JPEGImages/harbour_000.jpg").resize((1920, 1080)))

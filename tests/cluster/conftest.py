@@ -6,13 +6,16 @@ Without Java, maven or Go the tests that need them are skipped, saying so; with 
 import contextlib
 import os
 import pathlib
+import sys
 from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
-from .chain import Scene, draw_scene, run_chain
-from .fetch import MissingToolError, flink_class_path, s3_gateway, tool
+from .chain import LongVideo, Scene, draw_scene, run_chain, write_long_video
+from .commands import boxbeam
+from .fetch import MissingToolError, flink_class_path, gcs_client, gcs_server_program, s3_gateway, tool
 from .flink import FlinkCluster, flink_cluster
+from .gcs import GcsServer, gcs_server
 from .places import CACHE
 from .processes import tail
 from .s3 import S3Server, s3_server
@@ -71,6 +74,20 @@ def s3(
 
 
 @pytest.fixture(scope="session")
+def gcs(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, say: Callable[[str], None]
+) -> Iterator[GcsServer]:
+    """A running server of gs://; clients find it by `ENDPOINT` in their environment."""
+    with skipped_without_tools():
+        program, client = gcs_server_program(CACHE, say), gcs_client(CACHE, say)
+    sys.path.append(str(client))
+    folder = tmp_path_factory.mktemp("gcs")
+    pytestconfig.stash.setdefault(_LOG_FOLDERS, {})["gcs"] = folder
+    with gcs_server(program, folder=folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     """Harbours."""
     return draw_scene(tmp_path_factory.mktemp("scene"))
@@ -82,6 +99,19 @@ def here(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path
     folder = tmp_path_factory.mktemp("here")
     run_chain(scene, str(folder / "out"), [], logs=folder / "logs")
     return folder / "out"
+
+
+@pytest.fixture(scope="session")
+def long_video(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> LongVideo:
+    """A long video, and what one machine finds in it."""
+    folder = tmp_path_factory.mktemp("long")
+    (folder / "input").mkdir()
+    write_long_video(folder / "input" / "long.mkv", scene)
+    model = ("--model", scene.model[0], "--label_map", scene.model[1])
+    video = LongVideo(folder / "input", folder / "here", model)
+    local = ("--input", video.input, "--output", video.here)
+    boxbeam("infer", *model, *local, log=folder / "here.log", witness=folder / "witness")
+    return video
 
 
 @pytest.hookimpl(wrapper=True)

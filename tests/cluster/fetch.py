@@ -4,6 +4,8 @@ Beam's Flink runner         mvn, the coordinates in pom.xml       .cache/flink/r
 Beam's Spark runner, Spark  mvn, the coordinates in pom-spark.xml .cache/flink/repository
 Flink                       pip, the wheel that carries its jars  .cache/flink/apache-flink-libraries-VERSION
 versitygw, an S3 server     go install                            .cache/bin/versitygw-VERSION
+fake-gcs-server, for gs://  go install                            .cache/bin/fake-gcs-server-VERSION
+Google's client for gs://   pip                                   .cache/google-cloud-storage-VERSION
 Prism, a runner of Beam's   go install                            .cache/bin/prism-VERSION
 
     PYTHONPATH=tests python -m cluster.fetch
@@ -20,12 +22,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 
-from .places import CACHE
+from .places import CACHE, REPOSITORY
 from .processes import run_to_end
 
 _POM, _SPARK_POM = (pathlib.Path(__file__).with_name(name) for name in ("pom.xml", "pom-spark.xml"))
 _FLINK = ("apache-flink-libraries", "1.19.3")
 _GATEWAY = ("github.com/versity/versitygw/cmd/versitygw", "v1.8.0")
+_GCS_CLIENT = ("google-cloud-storage==3.17.1", "grpcio-status")  # the latter for silence
+_GCS_SERVER = ("github.com/fsouza/fake-gcs-server", "v1.56.1")
 _PRISM = ("github.com/apache/beam/sdks/v2/go/cmd/prism", "v2.77.0")
 
 # Of Flink's own jars, the ones a job without tables and CSV files needs; log4j is what Flink logs with.
@@ -136,6 +140,31 @@ def s3_gateway(cache: pathlib.Path, say: Say) -> pathlib.Path:
     return _built(*_GATEWAY, "build the S3 server", cache, say)
 
 
+def gcs_server_program(cache: pathlib.Path, say: Say) -> pathlib.Path:
+    """The program of a server that speaks Google Cloud Storage's API; arguments and errors as for `s3_gateway`."""
+    return _built(*_GCS_SERVER, "build the server of gs://", cache, say)
+
+
+def gcs_client(cache: pathlib.Path, say: Say) -> pathlib.Path:
+    """A folder for the import path: Google's client, in versions that go with the packages of all tests.
+
+    Raises:
+        ProcessError: pip failed.
+    """
+    folder = cache / _GCS_CLIENT[0].replace("==", "-")
+    cache.mkdir(parents=True, exist_ok=True)
+    with _only_one(cache):
+        if not folder.exists():
+            say(f"pip: fetching {_GCS_CLIENT[0]} (60 MB) into {folder}")
+            with tempfile.TemporaryDirectory(dir=cache, prefix="fetching-") as scratch:
+                log, unpacked = pathlib.Path(scratch, "pip.log"), pathlib.Path(scratch, "unpacked")
+                command = [sys.executable, "-m", "pip", "install", "--constraint", str(REPOSITORY / "requirements.txt")]
+                command += ["--target", str(unpacked), *_GCS_CLIENT]
+                run_to_end(command, log=log, folder=cache, timeout=_TIMEOUT, every_15_s=_still("pip", say))
+                unpacked.rename(folder)
+    return folder
+
+
 def prism(cache: pathlib.Path, say: Say) -> pathlib.Path:
     """The program of Beam's Prism; arguments and errors as for `s3_gateway`."""
     return _built(*_PRISM, "build Beam's Prism", cache, say)
@@ -176,7 +205,7 @@ def _only_one(folder: pathlib.Path) -> Iterator[None]:
 
 def main() -> None:
     """Fetch what is not there yet, showing what it is at."""
-    for fetch in (flink_class_path, spark_class_path, s3_gateway, prism):
+    for fetch in (flink_class_path, spark_class_path, s3_gateway, gcs_server_program, gcs_client, prism):
         fetch(CACHE, lambda line: print(line, flush=True))
 
 

@@ -47,12 +47,17 @@ class FlinkCluster:
         """What its programs, and its Python workers, have written so far."""
         return sorted(self.witness.parent.glob("*.log"))
 
-    def hold(self, place: pathlib.Path) -> pathlib.Path:
-        """Let each Python worker commit one file below `place` and then stand still until the returned file is gone."""
+    def hold(self, place: pathlib.Path, *, free: int = 1) -> pathlib.Path:
+        """Let each Python worker commit `free` files below `place`; then it stands until the returned file is gone."""
         gate = self.witness / "gate"
         self.witness.mkdir(exist_ok=True)
-        gate.write_text(f"{place}/", encoding="utf-8")
+        gate.write_text(f"{free}\n{place}/", encoding="utf-8")
         return gate
+
+    def waiting(self) -> set[int]:
+        """The Python workers that stand, or stood, before a file they were not to commit, and still run."""
+        pids = {int(note.stem.partition("-")[2]) for note in self.witness.glob("*.waiting")}
+        return {pid for pid in pids if _runs(pid, "sdk_worker_main")}
 
     def kill_task_manager(self) -> None:
         """SIGKILL for the oldest TaskManager and its Python workers, as when a machine is lost; `start` another one."""

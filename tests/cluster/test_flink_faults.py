@@ -20,11 +20,11 @@ import pytest
 
 from tests.pipelines.conftest import Rows, dataset_rows
 
-from .chain import OUTPUTS, Scene, contents, job_arguments
-from .commands import command, environment
+from .chain import OUTPUTS, LongVideo, Scene, contents, job_arguments
+from .commands import command, commits, environment
 from .flink import TASK_MANAGERS, FlinkCluster
 from .places import REPOSITORY
-from .processes import running, wait_until
+from .processes import run_to_end, running, wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -153,3 +153,36 @@ def test_a_loss_changes_no_file(
         assert process.wait(240) == 0, log.read_text()
     assert contents(output) == contents(here / OUTPUTS[job])
     assert not [path for path in output.rglob("*") if path.name.startswith((".", "_"))]
+
+
+def test_a_long_video_survives_everything(flink: FlinkCluster, long_video: LongVideo, tmp_path: pathlib.Path) -> None:
+    """infer itself, held in its middle: a Python worker is killed, then a TaskManager, then the job is cancelled."""
+    output, log = tmp_path / "out", tmp_path / "infer.log"
+    parts = output / "_work" / "parts"
+    infer = command("infer", *long_video.model, "--input", long_video.input, "--output", output, *flink.options)
+    env = environment(tmp_path / "witness")
+    gate = flink.hold(parts)
+    lost: set[int] = set()
+
+    def stands() -> bool:
+        return len(flink.waiting() - lost) == TASK_MANAGERS
+
+    with running(infer, log=log, folder=tmp_path, env=env) as process:
+        wait_until(stands, process, what="infer, to be half done", log=log)
+        done = {part: part.stat().st_mtime_ns for part in parts.glob("*.parquet")}
+        assert len(done) == TASK_MANAGERS
+        flink.hold(parts, free=0)
+        for kill in (lambda: flink.kill_python_worker(output), flink.kill_task_manager):
+            lost |= flink.waiting()
+            kill()
+            while len(flink.task_managers) < TASK_MANAGERS:
+                flink.start_task_manager()
+            wait_until(stands, process, what="infer, to stand at the gate again", log=log)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) in (130, -signal.SIGINT), log.read_text()
+    gate.unlink()
+    run_to_end(infer, log=log, folder=tmp_path, env=env, timeout=150)
+    assert contents(output) == contents(long_video.here)
+    assert not [path for path in output.rglob("*") if path.name.startswith((".", "_"))]
+    again = [path for made in commits(flink.witness).values() for path in made if path in set(map(str, done))]
+    assert sorted(again) == sorted(map(str, done))  # each once

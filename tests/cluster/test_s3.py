@@ -2,12 +2,10 @@
 
 import os
 import pathlib
-import random
 import signal
 
 import pytest
 
-from od_core.storage import FileInfo
 from pipelines.s3_files import S3Files
 
 from .chain import FRAMES, IMAGES, ODD_NAMES, OUTPUTS, Scene, contents, job_arguments, run_chain
@@ -117,25 +115,6 @@ def files(s3: S3Server) -> S3Files:
     return S3Files(s3.options)
 
 
-def test_an_object_is_read_as_a_file_is(s3: S3Server, files: S3Files, tmp_path: pathlib.Path) -> None:
-    chance = random.Random(3)
-    (tmp_path / "large").write_bytes(chance.randbytes(3_000_001))
-    (tmp_path / "empty").touch()
-    bucket = s3.new_bucket()
-    s3.upload(tmp_path, bucket, "")
-    with files.open(f"s3://{bucket}/empty") as empty:
-        assert (empty.read(), empty.seek(0, 2), empty.read(1)) == (b"", 0, b"")
-    for _ in range(5):
-        with (tmp_path / "large").open("rb") as here, files.open(f"s3://{bucket}/large") as there:
-            for _ in range(60):
-                if chance.random() < 0.4:
-                    where = chance.choice([(chance.randrange(3_000_100), 0), (-chance.randrange(3_000_001), 2), (0, 1)])
-                    assert there.seek(*where) == here.seek(*where)
-                count = chance.choice([0, 1, 1000, 300_000, -1])
-                assert there.read(count) == here.read(count)
-                assert there.tell() == here.tell()
-
-
 def test_what_is_not_there_is_said(s3: S3Server, files: S3Files, tmp_path: pathlib.Path) -> None:
     bucket = s3.new_bucket()
     assert files.stat(f"s3://{bucket}/gone") is None
@@ -149,17 +128,3 @@ def test_what_is_not_there_is_said(s3: S3Server, files: S3Files, tmp_path: pathl
         stranger.open(f"s3://{bucket}/gone")
     with pytest.raises(Exception, match="does not permit it with these credentials"):
         list(stranger.walk(f"s3://{bucket}"))
-
-
-def test_files_are_moved_and_removed(s3: S3Server, files: S3Files, tmp_path: pathlib.Path) -> None:
-    bucket = s3.new_bucket()
-    (tmp_path / "a").write_bytes(b"one")
-    files.upload(tmp_path / "a", f"s3://{bucket}/x/a b.txt")
-    (tmp_path / "a").write_bytes(b"another")
-    files.upload(tmp_path / "a", f"s3://{bucket}/x/a b.txt")  # replaced
-    files.move(f"s3://{bucket}/x/a b.txt", f"s3://{bucket}/y/[c].txt")
-    (found,) = files.walk(f"s3://{bucket}")
-    assert found[:2] == FileInfo(f"s3://{bucket}/y/[c].txt", 7, 0)[:2]
-    assert files.stat(found.path) == found
-    files.remove([found.path, f"s3://{bucket}/never-there"])
-    assert list(files.walk(f"s3://{bucket}")) == []

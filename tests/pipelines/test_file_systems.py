@@ -9,6 +9,7 @@ from od_core.storage import RemoteFiles
 from pipelines import file_systems
 from pipelines.beam_files import BeamFiles
 from pipelines.file_systems import FileSystems
+from pipelines.gcs_files import GcsFiles
 from pipelines.s3_files import S3Files, without_keys
 
 OPTIONS = ("--s3_endpoint_url=http://127.0.0.1:9", "--s3_access_key_id=a", "--s3_secret_access_key=b")
@@ -19,12 +20,13 @@ def all_installed(monkeypatch) -> None:
     monkeypatch.setattr(file_systems, "_is_installed", lambda module: True)
 
 
-def test_s3_is_served_by_boxbeam_and_the_rest_by_beam(all_installed):
+def test_object_stores_are_served_by_boxbeam_and_the_rest_by_beam(all_installed):
     files = FileSystems(OPTIONS)
     assert isinstance(files, RemoteFiles)
     assert isinstance(files._of("s3://b/a"), S3Files)
     assert isinstance(files._of("S3://b/a"), S3Files)
-    assert isinstance(files._of("gs://b/a"), BeamFiles)
+    assert isinstance(files._of("gs://b/a"), GcsFiles)
+    assert isinstance(files._of("azfs://b/a"), BeamFiles)
     assert files._of("hdfs://b/a") is files._of("hdfs://c/d")
 
 
@@ -40,7 +42,7 @@ def test_what_was_opened_stays_here_when_it_travels(all_installed):
     ("path", "install"),
     [
         ("s3://b/a", "pip install boto3"),
-        ("gs://b/a", "pip install 'apache-beam[gcp]'"),
+        ("gs://b/a", "pip install google-cloud-storage"),
         ("hdfs://a", "pip install hdfs"),
         ("azfs://a/b/c", "pip install 'apache-beam[azure]'"),
     ],
