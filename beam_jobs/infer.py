@@ -125,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         help="where the model runs; of several GPUs each gets a process of its own (default: the first GPU if there is"
         " one, else cpu)",
     )
+    options.add_identity(group)
     _add_tensors(made)
     _add_sampling(made)
     options.add_common(made)
@@ -231,6 +232,7 @@ def _job(args: argparse.Namespace) -> Any:
         tensors=tensors,
         keep=args.keep,
         decoder=args.decoder,
+        identity=args.identity,
         devices=args.device,
     )
 

@@ -46,6 +46,17 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
+def add_identity(group: argparse._ArgumentGroup) -> None:
+    """Add the option that says what makes an input the same input, for jobs that read sources."""
+    group.add_argument(
+        "--identity",
+        choices=("time", "content"),
+        default="time",
+        help="what makes a file that was done before another one: time: its size or its time has changed; content: its"
+        " bytes have, whatever its time, for which each run reads all of every file while it plans (default: time)",
+    )
+
+
 def add_common(made: argparse.ArgumentParser) -> None:
     """Add the options of every job that runs on the engine."""
     group = made.add_argument_group("running")

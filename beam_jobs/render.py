@@ -231,6 +231,7 @@ def _parser() -> argparse.ArgumentParser:
         + ", ".join(f"{codec.worst_crf} ({name}; default: {codec.crf})" for name, codec in CODECS.items())
         + "; six more halve the files of h264",
     )
+    options.add_identity(group)
     options.add_common(made)
     return made
 
@@ -291,6 +292,7 @@ def _job(args: argparse.Namespace) -> Any:
         codec=args.codec,
         crf=args.crf,
         source_root=args.source_root,
+        identity=args.identity,
         ground_truth=tuple(options.absolute(path) for path in args.ground_truth or ()),
     )
 

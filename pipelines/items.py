@@ -51,6 +51,7 @@ class Source(NamedTuple):
         kind: what it is, in the job's own words ("image", "video").
         size: bytes.
         version: changes when the content does: the modification time in milliseconds since 1970, or a digest.
+        modified_ms: the modification time, where `version` is a digest of the bytes alone.
     """
 
     key: str
@@ -58,6 +59,7 @@ class Source(NamedTuple):
     kind: str
     size: int
     version: int
+    modified_ms: int | None = None
 
     @property
     def identity(self) -> "Identity":
@@ -200,7 +202,7 @@ class ItemReport:
     """What became of one item, for progress and counters; the truth lies in the item's part file.
 
     `statuses` counts inputs: one that was cut into pieces where its last piece is, and where one fails.
-    `failures` are its first failed inputs with the reasons, `worker` is host and process, `steps` see `Worker.run`.
+    `failures` are its first failed inputs with the reasons, `worker` is host and process, `steps` and `chosen` see Ran.
     """
 
     name: str
@@ -213,6 +215,7 @@ class ItemReport:
     failures: tuple[tuple[str, str], ...] = ()
     pieces: int = 0
     steps: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    chosen: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def report_on(

@@ -16,6 +16,7 @@ from od_core import storage
 from od_core.closest_name import did_you_mean_path
 from od_core.errors import UsageError
 from od_core.storage import FileInfo
+from pipelines.content import by_content
 from pipelines.items import Source
 from pipelines.ordered import ordered_map
 from pipelines.spool import SortedSpool
@@ -58,12 +59,13 @@ class _Hit(NamedTuple):
     info: FileInfo
 
 
-def match(inputs: Sequence[str], wanted: Wanted) -> Found:
+def match(inputs: Sequence[str], wanted: Wanted, *, identity: str = "time") -> Found:
     """Find every input.
 
     Args:
         inputs: each a file, a folder (walked), a pattern with `*`, `?`, `[ab]` or `**`, or a `.txt` list of files.
         wanted: which files count; others in folders and patterns are passed over.
+        identity: one of `content.IDENTITIES`; for "content" every byte of every input is read.
 
     Raises:
         UsageError: a path that does not exist, nothing of use in it, or two inputs of the same key.
@@ -73,6 +75,8 @@ def match(inputs: Sequence[str], wanted: Wanted) -> Found:
     if len(inputs) > 1:
         sources = _without_repeats(sources)
     _refuse_equal_keys(sources)
+    if identity == "content":
+        sources = SortedSpool(by_content(sources))
     return Found(sources, dict(ignored))
 
 

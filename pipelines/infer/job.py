@@ -24,6 +24,7 @@ from od_core.schemas import FrameError, FrameRow, detections_table
 from od_core.video.frames import VIDEO_EXTENSIONS
 from od_core.video.sampling import EVERY_FRAME, Sampling
 from pipelines import sources
+from pipelines.content import identity_option
 from pipelines.grouping import ItemLimit, by_limits, on_grid
 from pipelines.infer.content_kind import content_kind
 from pipelines.infer.devices import CPU
@@ -63,6 +64,7 @@ class InferJob:
         tensors: the model's tensors, where they are not named as the API names them.
         keep: what is kept beside boxes, scores and classes: some of `model_tensors.SHAPES`, in that order.
         decoder: of JPEGs, one of `jpeg_decoders.JPEG_DECODERS`.
+        identity: what makes an input the same input, one of `content.IDENTITIES`.
         devices: "cpu", or GPUs as "gpu:0": each process takes one; empty: the first GPU, or else the CPU.
     """
 
@@ -76,6 +78,7 @@ class InferJob:
     tensors: ModelTensors = API_TENSORS
     keep: tuple[str, ...] = ()
     decoder: str = DEFAULT_DECODER
+    identity: str = "time"
     devices: tuple[str, ...] = ()
 
     name = "infer"
@@ -95,6 +98,7 @@ class InferJob:
             "--max_detections": "all" if self.max_detections is None else str(self.max_detections),
             "decoder": JPEG_DECODERS[self.decoder],
             **self.sampling.options,
+            **identity_option(self.identity),
             **self.tensors.options,
             **({"--keep": ",".join(self.keep)} if self.keep else {}),
         }
@@ -134,7 +138,7 @@ class InferJob:
 
     def find(self, ask: Ask) -> Found:
         """See Job."""
-        return sources.match(ask.inputs, WANTED)
+        return sources.match(ask.inputs, WANTED, identity=self.identity)
 
     def is_step(self, piece: Piece) -> bool:
         """There are none."""

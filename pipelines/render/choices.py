@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from od_core.score_limits import ScoreLimits
 from od_core.source_root import NOT_MOVED, SourceRoot
 from od_core.video.codecs import CODECS
+from pipelines.content import identity_option
 from pipelines.render.classes import ids_of
 
 LAYOUTS = ("overlay", "side_by_side")
@@ -50,6 +51,7 @@ class RenderChoices:
         codec: compression of videos: one of `od_core.video.codecs.CODECS`.
         crf: their constant quality; None for the codec's own.
         source_root: where originals lie that were moved.
+        identity: what makes an original the same original, one of `content.IDENTITIES`.
         range_bytes: videos of more are rendered in ranges of about so many bytes, whatever the number of workers.
         ground_truth: what `open_all_ground_truth` takes; empty: only detections are drawn.
     """
@@ -72,6 +74,7 @@ class RenderChoices:
     codec: str = "h264"
     crf: int | None = None
     source_root: SourceRoot = NOT_MOVED
+    identity: str = "time"
     range_bytes: int = VIDEO_BYTES_PER_RANGE
     ground_truth: tuple[str, ...] = ()
 
@@ -102,6 +105,7 @@ class RenderChoices:
             "--ground_truth": "given" if self.ground_truth else "none",
             "drawing": _DRAWING,
             **{name: text for name, text in later.items() if text is not None},
+            **identity_option(self.identity),
         }
 
     @property

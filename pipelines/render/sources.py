@@ -20,6 +20,7 @@ from od_core.records.tfrecord import is_gzip
 from od_core.schemas import DETECTIONS_VERSION
 from od_core.source_root import SourceRoot
 from od_core.storage import FileInfo
+from pipelines.content import content_versions
 from pipelines.dataset import MANIFEST, Dataset, Manifest
 from pipelines.items import Ask, Outcome, Source
 from pipelines.parts import OPTIONS, read_footer
@@ -118,7 +119,13 @@ def find_inputs(ask: Ask, job: RenderChoices) -> Found:
     if job.ground_truth:
         truth = TruthOfDetections(open_all_ground_truth(job.ground_truth), detections.labels, keys)
     is_judged = job.needs_verdicts
-    sources = [_source(one, info, truth, sample, is_judged) for one, info in zip(inputs, places, strict=True)]
+    versions: Iterable[int] = (info.mtime_ms for info in places)
+    if job.identity == "content":
+        versions = content_versions(info.path for info in places)
+    sources = [
+        _source(one, info, version, truth, sample, is_judged)
+        for one, info, version in zip(inputs, places, versions, strict=True)
+    ]
 
     def prepare(output: str) -> None:
         write_spans(output, ((one.key, span) for one in inputs for span, _ in one.spans))
@@ -299,9 +306,14 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 def _source(
-    one: _Input, info: FileInfo, truth: TruthOfDetections | None, sample: Sample | None, is_judged: bool
+    one: _Input,
+    info: FileInfo,
+    version: int,
+    truth: TruthOfDetections | None,
+    sample: Sample | None,
+    is_judged: bool,
 ) -> Source:
-    told: list[object] = [info.mtime_ms, *(identity for _, identity in one.spans)]
+    told: list[object] = [version, *(identity for _, identity in one.spans)]
     told.append(truth and truth.digest(one.frame_keys))
     if truth is not None and is_judged:
         told.append(sorted(truth.known_classes))

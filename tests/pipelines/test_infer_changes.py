@@ -1,5 +1,6 @@
 """What changes while infer runs: inputs that grow, are replaced or vanish, and the model itself."""
 
+import json
 import os
 import pathlib
 from collections.abc import Callable
@@ -121,6 +122,39 @@ def test_a_long_video_that_changes_between_its_ranges_is_done_again_in_the_same_
     assert run(place) == 0
     frames = [row["frame_index"] for row in rows_of(place / "out") if row["key"] == "clip.mkv"]
     assert sorted(frames) == list(range(30))
+
+
+def test_with_identity_content_bytes_tell_inputs_apart_and_times_do_not(
+    place: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = sorted((place / "in").iterdir())
+    between_plan_and_work(monkeypatch, lambda: [touch(path) for path in files])
+    assert run(place, "out", "--identity", "content") == 0  # the touched are the same inputs still
+    assert run(place, "by_time") == 0
+    assert rows_of(place / "out") == rows_of(place / "by_time")
+    before = {path.name for path in (place / "out").glob("*.parquet")}
+    for path in files:
+        touch(path)
+    capsys.readouterr()
+    assert run(place, "out", "--identity", "content") == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert {path.name for path in (place / "out").glob("*.parquet")} == before
+    # Bytes of the same number and time, which `time` cannot tell apart.
+    for name, other in (("scene_001.jpg", 99), ("clip.mkv", 98)):
+        path = place / "in" / name
+        content, times = path.read_bytes(), path.stat()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ other]))
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    run(place, "out", "--identity", "content")
+    report = json.loads((place / "out/run.json").read_text())["this_run"]
+    assert (report["failed"], report["frames"], report["done"] + report["empty"]) == (1, 30, 1)  # a JPEG's end is gone
+    assert rows_of(place / "out") == (run(place, "fresh"), rows_of(place / "fresh"))[1]
+    for output, options, words in (
+        ("out", (), "content, now not there"),
+        ("by_time", ("--identity", "content"), "not there, now content"),
+    ):
+        assert run(place, output, *options) == 2
+        assert f"made with other options: --identity was {words}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("form", ["frozen graph", "SavedModel"])

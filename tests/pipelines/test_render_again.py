@@ -74,6 +74,19 @@ def test_nothing_is_done_twice_and_only_what_changed_is_done_again(tmp_path: pat
     assert changed() == {"b.png", "c.png"}
 
 
+def test_with_identity_content_an_original_is_another_one_by_its_bytes_alone(tmp_path: pathlib.Path) -> None:
+    images(tmp_path, "a.png", "b.png")
+    render_it(tmp_path, identity="content")
+    before = stamps(tmp_path / "out")
+    os.utime(tmp_path / "in/a.png", (1, 1))
+    render_it(tmp_path, identity="content")
+    assert stamps(tmp_path / "out") == before
+    content = (tmp_path / "in/b.png").read_bytes()
+    (tmp_path / "in/b.png").write_bytes(content[:-1] + b"!")  # in the checksum of its last, empty chunk
+    render_it(tmp_path, identity="content")
+    assert {name for name, stamp in stamps(tmp_path / "out").items() if before.get(name) != stamp} == {"b.png"}
+
+
 def test_new_inputs_are_added_and_files_of_removed_ones_go(tmp_path: pathlib.Path) -> None:
     scenes = images(tmp_path, "a.png", "b.png")
     render_it(tmp_path)
