@@ -41,6 +41,7 @@ class Progress:
         self.first_result: float | None = None
         self.last_finished: float | None = None
         self.steps: dict[str, float] = {}
+        self.chosen: dict[str, dict[str, int]] = {}
         self._log: RunLog | None = None
         self._history: list[tuple[float, int]] = []
 
@@ -81,6 +82,8 @@ class Progress:
         self.workers[report.worker] = self.workers.get(report.worker, 0) + 1
         for step, seconds in report.steps.items():
             self.steps[step] = self.steps.get(step, 0.0) + seconds
+        if report.chosen:
+            self.chosen[report.worker] = dict(report.chosen)
         for name, reason in report.failures:
             self.log(f"failed: {name}: {reason}")
         self._has_result()
@@ -95,6 +98,15 @@ class Progress:
             self.note(message)
         elif self.incidents == _MOST_INCIDENTS + 1:
             self.note("more of this is not shown; every failure is in the rows and in run.json")
+
+    @property
+    def choices(self) -> dict[str, list[int]]:
+        """What the workers found best, by name: one number, if they agree."""
+        found: dict[str, set[int]] = {}
+        for chosen in self.chosen.values():
+            for name, number in chosen.items():
+                found.setdefault(name, set()).add(number)
+        return {name: sorted(numbers) for name, numbers in sorted(found.items())}
 
     @property
     def inputs_ended(self) -> int:

@@ -51,6 +51,9 @@ def text(work: Work, progress: Progress, result: RunResult) -> str:
     speed = _speed(progress)
     if speed:
         lines.append(f"  speed: {speed}")
+    if choices := progress.choices:
+        found = [f"{name}: {' or '.join(map(str, numbers))}" for name, numbers in choices.items()]
+        lines.append(f"  found best: {', '.join(found[:_KINDS_SHOWN])}{', ...' * (len(found) > _KINDS_SHOWN)}")
     lines += _failure_lines(result.finished.failed, manifest.counts["failed"])
     return "\n".join(lines)
 
@@ -92,6 +95,7 @@ def write_report(
         "threads": work.spread.threads,
         "seconds": {name: round(value, 3) for name, value in {**seconds, **(result.seconds if result else {})}.items()},
         "step_seconds": {name: round(value, 3) for name, value in sorted(progress.steps.items())},
+        "found_best": progress.choices,
         "this_run": {**progress.statuses, **progress.counts},
         "per_second": round(rate, 3) if (rate := _rate(progress)) else None,
         "items_by_worker": progress.workers,

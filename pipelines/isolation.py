@@ -26,6 +26,7 @@ from pipelines.dataset import Dataset
 from pipelines.item_process import Message, Setup
 from pipelines.items import Failure, Item, ItemReport, Piece, add_counts
 from pipelines.observer import Observer
+from pipelines.process_memory import with_kept_memory
 from pipelines.retry import Attempt, after_failure
 from pipelines.run_item import fail_item
 
@@ -277,6 +278,7 @@ class _Child:
                 stdout=output,
                 stderr=output,
                 pass_fds=[descriptor, self._board.descriptor],
+                env=with_kept_memory(os.environ),
             )
         self.ready = False
         self.opening_seconds: float | None = None  # until it has its first item

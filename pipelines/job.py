@@ -22,6 +22,18 @@ class Spread(NamedTuple):
     threads: int
 
 
+class Ran(NamedTuple):
+    """What is told of an item for people; it is not part of the result.
+
+    Attributes:
+        steps: seconds spent in each step, added up over threads.
+        chosen: what the worker found best so far by measuring, by a name for a person: {"batch size at 640x480": 4}.
+    """
+
+    steps: Mapping[str, float]
+    chosen: Mapping[str, int] = {}
+
+
 class Watch(Protocol):
     """Through this a worker says how far it is. A worker that stays silent for too long is taken for hung."""
 
@@ -42,11 +54,10 @@ class Worker(Protocol):
     def provenance(self) -> Mapping[str, object]:
         """What is known of where the rows come from only now that the worker is open: JSON values."""
 
-    def run(self, item: Item, rows: RowWriter, watch: Watch) -> Mapping[str, float] | None:
+    def run(self, item: Item, rows: RowWriter, watch: Watch) -> Ran | None:
         """Do an item: write the rows of its pieces in order and `finish` each. Input that is bad becomes failed rows.
 
-        The result must depend on the item and the job's options alone. What is returned is for people: seconds spent
-        in each step, added up over threads, where that was measured.
+        The result must depend on the item and the job's options alone.
         """
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from od_core import storage
 from od_core.errors import BoxbeamError, ItemError
@@ -44,9 +44,11 @@ def run_item(job: Job, dataset: Dataset, worker: Worker, item: Item, watch: Watc
     path = dataset.part_path(name)
     footer = read_footer(path) if storage.stat(path) else None
     steps: dict[str, float] = {}
+    chosen: Mapping[str, int] = {}
     if footer is None:
         with commit_rows(path, job.schema, metadata(job, worker.provenance)) as rows:
-            steps = dict(worker.run(item, rows, watch) or {})
+            if told := worker.run(item, rows, watch):
+                steps, chosen = dict(told.steps), told.chosen
             if [outcome.piece for outcome in rows.outcomes] != list(item.pieces):
                 raise ValueError(f"{job.name}: the worker did not finish the pieces of {item} in order")
             worked = time.monotonic()
@@ -58,7 +60,7 @@ def run_item(job: Job, dataset: Dataset, worker: Worker, item: Item, watch: Watc
     seconds = time.monotonic() - started
     results = _results(job, outcomes)
     report = report_on(item, name, results, seconds=seconds, worker=this_process(), reused=footer is not None)
-    return dataclasses.replace(report, steps=steps)
+    return dataclasses.replace(report, steps=steps, chosen=chosen)
 
 
 def fail_item(job: Job, dataset: Dataset, item: Item, failure: Failure) -> ItemReport:

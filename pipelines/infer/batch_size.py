@@ -1,8 +1,9 @@
 """How many images go through the model at once: as told, or measured while it works."""
 
+import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import numpy as np
@@ -10,66 +11,109 @@ import numpy.typing as npt
 
 Found = TypeVar("Found")
 Image = npt.NDArray[np.uint8]
+Shape = tuple[int, ...]
 
-# Where measuring begins. On a CPU most models are best here or within some percent (benchmarks/infer.py).
-FIRST_SIZE = 4
-_LARGER = (8, 16, 32, 64)
-_SMALLER = (2, 1)
-_LARGEST = 1 << 16
-_RUNS = 4
-# Another size has to be better by this much: less could be chance, and smaller batches mean less memory and waiting.
+# On a CPU most models are best at one of these (benchmarks/infer.py); the first one is what is not measured yet gets.
+_FIRST_SIZES = (4, 1, 2, 8)
+_LARGEST = 64
+_LARGEST_BATCH_BYTES = 64 << 20
+_RUNS = 5
+# A larger batch has to be better by this much: less could be chance, and smaller ones mean less memory and waiting.
 _WORTH_IT = 0.95
+# Image sizes of one magnitude that are measured at a time; a folder of photos may hold thousands.
+_MOST_MEASURED = 16
 
 
 class BatchSize:
-    """The batch size of one open model. May be used from many threads at once.
+    """The batch sizes of one open model: what is best depends on the size of the images. For many threads at once.
 
-    Measuring goes up from `FIRST_SIZE` for as long as that pays, or else down, with full batches of the first image
-    size that comes, which are work that has to be done anyway. A detection does not depend on its batch, so what comes
-    out of this changes how long the work takes and nothing else.
+    Large images make tensors that no longer fit into caches and that memory has to be found for anew, so what pays for
+    small ones may cost with large ones. Sizes are kept by magnitude: images of half to twice the pixels share one.
+    Measuring takes turns among sizes, so that what disturbs disturbs all, and takes the least of several runs of each,
+    as the first is slow. It uses full batches of work that has to be done anyway. A detection does not depend on its
+    batch, so what comes out of this changes how long the work takes and nothing else.
     """
 
-    def __init__(self, fixed: int | None, limit: int | None):
-        """`fixed`: as told, None to measure; `limit`: what the model is fixed to, None where it takes any number."""
-        self.now = min(fixed or limit or FIRST_SIZE, limit or _LARGEST)
-        self._ways = [list(_LARGER), list(_SMALLER)] if fixed is None and limit is None else []
-        self._measuring = bool(self._ways)
-        self._best: tuple[int, float] | None = None
-        self._seconds: list[float] = []
-        self._shape: tuple[int, ...] | None = None
+    def __init__(self, fixed: int | None, limit: int | None, *, clock: Callable[[], float] = time.thread_time):
+        """Measures only if neither `fixed` nor `limit` is given.
+
+        Args:
+            fixed: as told, None to measure.
+            limit: what the model is fixed to, None where it takes any number.
+            clock: seconds. A run on a CPU stays in its thread, whose time others cannot disturb; on a GPU it waits.
+        """
+        self._told = min(fixed or limit or 0, limit or math.inf)
+        self._clock = clock
+        self._magnitudes: dict[int, _Magnitude] = {}
         self._lock = threading.Lock()
 
+    def of(self, shape: Shape) -> int:
+        """How many images of this shape, (H, W, 3), a batch may hold now."""
+        most = max(1, _LARGEST_BATCH_BYTES // max(1, math.prod(shape)))
+        if self._told:
+            return int(min(self._told, most))
+        with self._lock:
+            return self._magnitude(shape).size(shape, most)
+
     def timed(self, detect: Callable[[Image], Found]) -> Callable[[Image], Found]:
-        """`detect`, measured for as long as there is something to learn."""
+        """`detect`, which is called in one thread for each run, measured."""
 
         def run(images: Image) -> Found:
-            started = time.perf_counter()
+            started = self._clock()
             found = detect(images)
-            if self._measuring:
-                self.note(images.shape, time.perf_counter() - started)
+            self.note(images.shape, self._clock() - started)
             return found
 
         return run
 
-    def note(self, shape: tuple[int, ...], seconds: float) -> None:
+    def note(self, shape: Shape, seconds: float) -> None:
         """A batch of this shape, (B, H, W, 3), took so long."""
-        with self._lock:
-            if not self._measuring or shape[0] != self.now or shape[1:] != (self._shape or shape[1:]):
-                return
-            self._shape = shape[1:]
-            self._seconds.append(seconds / shape[0])
-            if len(self._seconds) == _RUNS:
-                self._choose(min(self._seconds))  # the least: the first run of a size is slow, and others disturb
-                self._seconds = []
+        if not self._told:
+            with self._lock:
+                self._magnitude(shape[1:]).note(shape[1:], shape[0], seconds / shape[0])
 
-    def _choose(self, seconds: float) -> None:
-        """The size tried now takes so long for an image: keep it or not, and name the next to try."""
-        if self._best is None or seconds < _WORTH_IT * self._best[1]:
-            self._best = self.now, seconds
-            if self.now > FIRST_SIZE:
-                del self._ways[1:]  # larger ones pay, so smaller ones do not
+    @property
+    def measured(self) -> Mapping[str, int]:
+        """What was found best, by the image size it was measured with: "1280x720"."""
+        with self._lock:
+            found = [one for _, one in sorted(self._magnitudes.items()) if one.best is not None and one.shape]
+            return {f"{one.shape[1]}x{one.shape[0]}": one.best for one in found if one.shape and one.best}
+
+    def _magnitude(self, shape: Shape) -> "_Magnitude":
+        return self._magnitudes.setdefault(round(math.log2(max(1, math.prod(shape)))), _Magnitude())
+
+
+class _Magnitude:
+    """Images of about one size; the first shape of which enough is seen decides for all."""
+
+    def __init__(self) -> None:
+        self.best: int | None = None
+        self.shape: Shape | None = None
+        self._measured: dict[Shape, dict[int, list[float]]] = {}
+
+    def size(self, shape: Shape, most: int) -> int:
+        """What to use for this shape; `most` is allowed."""
+        if self.best is not None:
+            return min(self.best, most)
+        if shape not in self._measured:
+            if len(self._measured) == _MOST_MEASURED:
+                return min(_FIRST_SIZES[0], most)
+            self._measured[shape] = {size: [] for size in _FIRST_SIZES if size <= most}
+        runs = self._measured[shape]
+        return min(runs, key=lambda size: len(runs[size]))  # of equal ones the first
+
+    def note(self, shape: Shape, size: int, seconds: float) -> None:
+        """An image in a batch of this size took so long."""
+        runs = self._measured.get(shape, {})
+        if size not in runs:
+            return
+        runs[size].append(seconds)
+        if min(map(len, runs.values())) < _RUNS:
+            return
+        least = {size: min(taken) for size, taken in sorted(runs.items())}
+        best = next(size for size in least if least[size] * _WORTH_IT <= min(least.values()))
+        larger = 2 * size_limit if (size_limit := max(runs)) == best else 0
+        if larger and larger <= min(_LARGEST, _LARGEST_BATCH_BYTES // max(1, math.prod(shape))):
+            self._measured[shape] = {best: [], larger: []}  # side by side again: the machine may be busier by now
         else:
-            del self._ways[0]
-        self._ways = [way for way in self._ways if way]
-        self._measuring = bool(self._ways)
-        self.now = self._ways[0].pop(0) if self._ways else self._best[0]
+            self.best, self.shape, self._measured = best, shape, {}

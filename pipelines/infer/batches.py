@@ -17,7 +17,6 @@ Tag = TypeVar("Tag")
 
 # A frame waits for company of its size at most this many batches' worth of other frames.
 _PATIENCE = 4
-_MAX_BATCH_BYTES = 64 << 20
 _MAX_PENDING_BYTES = 256 << 20
 _ALIGNMENT = 64
 
@@ -58,7 +57,8 @@ class Batcher:
     Args:
         detect: uint8 (B, H, W, 3) to B detections; called from the executor's threads. May raise DetectError.
         executor: its threads call `detect`.
-        batch_size: gives how many frames a batch holds at most; may give another number every time.
+        batch_size: gives how many frames of a shape, (H, W, 3), a batch holds at most; may give another number every
+            time.
         threads: batches in the model at once.
     """
 
@@ -67,7 +67,7 @@ class Batcher:
         detect: Callable[[Image], list[Detections]],
         executor: Executor,
         *,
-        batch_size: Callable[[], int],
+        batch_size: Callable[[tuple[int, ...]], int],
         threads: int,
     ):
         self._detect = detect
@@ -90,7 +90,7 @@ class Batcher:
                 self._submit_overdue(number, waiting)
                 while order and (
                     _is_ready(order[0])
-                    or len(order) > (_PATIENCE + 2 * self._threads) * self._batch_size()
+                    or len(order) > (_PATIENCE + 2 * self._threads) * self._size_for(order[0])
                     or (pending_bytes > _MAX_PENDING_BYTES and order[0].future is not None)
                 ):
                     pending_bytes -= order[0].bytes
@@ -110,14 +110,18 @@ class Batcher:
         shape = slot.image.shape
         slots = waiting.setdefault(shape, [])
         slots.append(slot)
-        if len(slots) >= max(1, min(self._batch_size(), _MAX_BATCH_BYTES // max(1, slot.bytes))):
+        if len(slots) >= self._batch_size(shape):
             self._submit(waiting.pop(shape))
 
     def _submit_overdue(self, number: int, waiting: dict[tuple[int, ...], list[_Slot]]) -> None:
-        patience = _PATIENCE * self._batch_size()
-        overdue = [shape for shape, slots in waiting.items() if number - slots[0].number >= patience]
+        overdue = [
+            shape for shape, slots in waiting.items() if number - slots[0].number >= _PATIENCE * self._batch_size(shape)
+        ]
         for shape in overdue:
             self._submit(waiting.pop(shape))
+
+    def _size_for(self, slot: _Slot) -> int:
+        return 1 if slot.image is None else self._batch_size(slot.image.shape)
 
     def _submit(self, slots: Sequence[_Slot]) -> None:
         images = [slot.image for slot in slots if slot.image is not None]

@@ -3,7 +3,8 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Generator, Iterator, Mapping
+import time
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,7 +27,7 @@ from pipelines.infer.devices import claimed_device
 from pipelines.infer.job import whole_failed
 from pipelines.infer.step_clock import StepClock
 from pipelines.items import LAST_END, Identity, Item, Joint, Outcome, Piece, add_counts
-from pipelines.job import Watch
+from pipelines.job import Ran, Watch
 from pipelines.ordered import ordered_map, prefetch
 from pipelines.parts import RowWriter
 from pipelines.reading import frame_error, read_image_file, reading, refuse_changed
@@ -62,7 +63,9 @@ class InferWorker:
                 model, tensors=job.tensors, keep=job.keep, device=claimed_device(job.devices)
             )
         self._decode_jpeg = jpeg_decoder(job.decoder, self._detector)
-        self._batch_size = BatchSize(job.batch_size, self._detector.signature.batch_limit)
+        limit = self._detector.signature.batch_limit
+        clock = time.perf_counter if job.on_gpu else time.thread_time
+        self._batch_size = BatchSize(job.batch_size, limit, clock=clock)
         self._threads = threads
         self._decoders = ThreadPoolExecutor(threads, "boxbeam-decode")
         self._models = ThreadPoolExecutor(threads, "boxbeam-model")
@@ -83,7 +86,7 @@ class InferWorker:
         signature = dataclasses.asdict(self._detector.signature)
         return {"signature": {**signature, "output_tensors": dict(signature["output_tensors"])}}
 
-    def run(self, item: Item, rows: RowWriter, watch: Watch) -> Mapping[str, float]:
+    def run(self, item: Item, rows: RowWriter, watch: Watch) -> Ran:
         """Write one row per image or frame; see Worker."""
         self._clock = StepClock()
         found = _Found(self._job, rows, watch, self._clock)
@@ -99,7 +102,8 @@ class InferWorker:
                     found.add(tag, tag.row._replace(detections=detections))
         found.flush()
         self._refuse_foreign_label_map(found)
-        return self._clock.seconds
+        chosen = {f"batch size at {size}": count for size, count in self._batch_size.measured.items()}
+        return Ran(self._clock.seconds, chosen)
 
     def _batcher(self, item: Item) -> Batcher:
         kind = item.pieces[0].source.kind
@@ -109,7 +113,7 @@ class InferWorker:
         return Batcher(
             self._clock.timed("model", self._batch_size.timed(detect)),
             self._models,
-            batch_size=lambda: self._batch_size.now,
+            batch_size=self._batch_size.of,
             threads=self._threads,
         )
 

@@ -199,7 +199,10 @@ def test_speed_counts_the_time_of_the_items_and_names_the_start_up_apart(tmp_pat
     progress.opened(12.5)
     clock.now += 8
     counts = {"images": 3000, "detections": 9, "failed_frames": 1}
-    progress.finished(ItemReport("n", 100, {"done": 1, "empty": 0, "failed": 0}, counts, 8.0, "here:1"))
+    chosen = {"batch size at 640x480": 4}
+    progress.finished(ItemReport("n", 100, {"done": 1}, counts, 8.0, "here:1", chosen=chosen))
+    progress.finished(ItemReport("m", 0, {}, {}, 0.0, "here:2", chosen={"batch size at 640x480": 2}))
+    progress.finished(ItemReport("o", 0, {}, {}, 0.0, "here:3"))  # reused, or given up: it measured nothing
     counts = {"inputs": 3000, "done": 2999, "empty": 0, "failed": 1, "detections": 9, "images": 3000}
     manifest = Manifest("infer", "s", {}, {}, counts, ())
     finished = Finished(manifest, [], changed=True, removed_inputs=0)
@@ -210,6 +213,7 @@ def test_speed_counts_the_time_of_the_items_and_names_the_start_up_apart(tmp_pat
         "  3,000 inputs: 2,999 done, 0 empty, 1 failed",
         "  9 detections, 3,000 images",
         "  speed: 375.0 images/s; start-up 12.5 s apart",
+        "  found best: batch size at 640x480: 2 or 4",
     ]
 
 

@@ -57,7 +57,7 @@ def test_results_come_in_order_each_image_with_its_own(
     executor: ThreadPoolExecutor, given_frames: list[tuple[int, int] | None], batch_size: int
 ) -> None:
     model = Model()
-    batcher = Batcher(model.detect, executor, batch_size=lambda: batch_size, threads=3)
+    batcher = Batcher(model.detect, executor, batch_size=lambda _: batch_size, threads=3)
     stream = [Frame(n, None if one is None else image(*one)) for n, one in enumerate(given_frames)]
     results = list(batcher.run(stream))
     assert [result.tag for result in results] == list(range(len(given_frames)))
@@ -77,7 +77,7 @@ def test_batches_depend_on_the_stream_and_not_on_timing(executor: ThreadPoolExec
     grouped = []
     for slow in (False, True, True):
         model = Model(slow)
-        list(Batcher(model.detect, executor, batch_size=lambda: 4, threads=3).run(stream))
+        list(Batcher(model.detect, executor, batch_size=lambda _: 4, threads=3).run(stream))
         grouped.append(sorted(batch for batch in model.batches if 13 not in batch and len(batch) > 1))
     assert grouped[0] == grouped[1] == grouped[2]
     assert max(map(len, grouped[0])) == 4
@@ -89,7 +89,7 @@ def test_a_lonely_size_does_not_wait_for_the_end(executor: ThreadPoolExecutor) -
         for n in range(1, 1000):
             yield Frame(n, image(1, 2))
 
-    results = Batcher(Model().detect, executor, batch_size=lambda: 4, threads=3).run(_counted(stream(), seen := []))
+    results = Batcher(Model().detect, executor, batch_size=lambda _: 4, threads=3).run(_counted(stream(), seen := []))
     assert next(results).tag == 0
     assert len(seen) < 100
 
@@ -97,7 +97,7 @@ def test_a_lonely_size_does_not_wait_for_the_end(executor: ThreadPoolExecutor) -
 def test_few_frames_are_held_at_a_time(executor: ThreadPoolExecutor) -> None:
     stream = (Frame(n, image(1, n % 256)) for n in range(2000))
     given_out, most = 0, 0
-    for _ in Batcher(Model(slow=True).detect, executor, batch_size=lambda: 4, threads=3).run(
+    for _ in Batcher(Model(slow=True).detect, executor, batch_size=lambda _: 4, threads=3).run(
         _counted(stream, seen := [])
     ):
         given_out += 1
