@@ -1,7 +1,8 @@
 """The boxes of one frame as pages have them: lists of numbers, with the verdicts on them.
 
-A detection is [class, score, ymin, xmin, ymax, xmax, verdict, reason, iou], an annotated object [class, ymin, xmin,
-ymax, xmax, verdict, score of its finder, name]; edges are in units of the image. Below a threshold chosen on the page,
+A detection is [class, score, ymin, xmin, ymax, xmax, verdict, reason, iou], and where it has a mask or keypoints,
+outline and keypoints behind them (see `od_core.review.shapes`); an annotated object is [class, ymin, xmin, ymax, xmax,
+verdict, score of its finder, name]; edges are in units of the image. Below a threshold chosen on the page,
 an object counts as missed if its finder scores less: the verdicts stay right at every threshold (see `verdicts_of`).
 """
 
@@ -15,6 +16,7 @@ from od_core.ground_truth import GroundTruth
 from od_core.metrics.frame import EvaluatedFrame
 from od_core.metrics.verdicts import NONE, Reason, Verdict, verdicts_of
 from od_core.review.chunks import rounded
+from od_core.review.shapes import shapes_of
 
 
 class Mark(enum.IntEnum):
@@ -53,14 +55,22 @@ def mark(frame: DetectedFrame, found: Detections, truth: GroundTruth | None) -> 
     scores = [rounded(score) for score in found.scores.tolist()]
     classes = found.classes.tolist()
     if truth is None or frame.height is None or frame.width is None:
-        plain = [[*box, Mark.FOUND.value, 0, 0] for box in boxes]
+        plain = _with_shapes([[*box, Mark.FOUND.value, 0, 0] for box in boxes], frame, found)
         return MarkedFrame(plain, None, [(c, Mark.FOUND, s) for c, s in zip(classes, scores, strict=True)])
     verdicts = verdicts_of(EvaluatedFrame(frame.name, frame.height, frame.width, truth, found))
     judged = zip(verdicts.found.tolist(), verdicts.reasons.tolist(), verdicts.ious.tolist(), strict=True)
     told = [[*box, verdict, reason, rounded(iou)] for box, (verdict, reason, iou) in zip(boxes, judged, strict=True)]
+    told = _with_shapes(told, frame, found)
     marks = [(c, Mark(v), s) for c, v, s in zip(classes, verdicts.found.tolist(), scores, strict=True)]
     objects, missed = _objects(truth, verdicts.truth.tolist(), verdicts.finders.tolist(), scores)
     return MarkedFrame(told, objects, [*marks, *missed])
+
+
+def _with_shapes(told: list[list[object]], frame: DetectedFrame, found: Detections) -> list[list[object]]:
+    if (found.masks is None and found.keypoints is None) or not frame.height or not frame.width:
+        return told
+    shapes = shapes_of(found, frame.height, frame.width)
+    return [[*one, *shape] if any(shape) else one for one, shape in zip(told, shapes, strict=True)]
 
 
 def _objects(

@@ -15,7 +15,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import NamedTuple
 
 from od_core import storage
-from od_core.detected_frames import DetectedFrame, only
+from od_core.detected_frames import DetectedFrame, ShapesThere, only, shapes_in
 from od_core.drawing.palette import colour_of
 from od_core.errors import OutputError, UsageError
 from od_core.folder_commit import check_folder, commit_folder
@@ -108,9 +108,11 @@ def review(ask: ReviewAsk, watch: Watch = lambda frames, total: frames) -> Revie
         for page in _PAGES.iterdir():
             (folder / page.name).write_bytes(page.read_bytes())
         pages = _Pages(ask, folder, threads, records)
-        frames = only(watch(frames_in(detections, truth), row_count(detections)), min_score=ask.min_score)
+        shapes = shapes_in(detections.files)
+        frames = watch(frames_in(detections, truth, with_shapes=any(shapes)), row_count(detections))
+        frames = only(frames, min_score=ask.min_score)
         pages.add_all((frame, truth_of(frame, truth)) for frame in frames)
-        return pages.finish(classes, metrics, has_truth=truth is not None)
+        return pages.finish(classes, metrics, has_truth=truth is not None, shapes=shapes)
 
 
 def _metrics(folder: str) -> list[list[object]]:
@@ -150,7 +152,9 @@ class _Pages:
             for (frame, truth), shown in self._shown(kind, group):
                 self._add_image(frame, truth, shown)
 
-    def finish(self, classes: Mapping[int, str], metrics: list[list[object]], *, has_truth: bool) -> Reviewed:
+    def finish(
+        self, classes: Mapping[int, str], metrics: list[list[object]], *, has_truth: bool, shapes: ShapesThere
+    ) -> Reviewed:
         """Write what is left, and the overview."""
         pieces = self._items.finish()
         names = {**{class_id: f"class {class_id}" for class_id in self._scores.classes}, -1: "other classes", **classes}
@@ -166,6 +170,7 @@ class _Pages:
             "bins": BINS,
             "reasons": REASONS,
             "hasTruth": has_truth,
+            "shapes": [name for name, there in shapes._asdict().items() if there],
             "minScore": self._ask.min_score,
             "counts": {**self._counts, "failed": self._failures.total, "notShown": self._not_shown},
             "classes": [[i, names[i], _hex(i), self._scores.by_class(i)] for i in sorted(there)],

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.review.pages import ReviewAsk, review
 from tests.browser.chromium import Chromium
-from tests.pipelines.review_files import HOSTILE_KEY, HOSTILE_LABEL, write_place
+from tests.pipelines.review_files import HOSTILE_KEY, HOSTILE_LABEL, write_place, write_shapes
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +150,37 @@ def test_boxes_are_drawn_where_they_are_and_can_be_switched_off(browser: Chromiu
     browser.run("document.querySelectorAll('.legend button')[1].click()")
     assert browser.run(rects) == [["found", "fp"]]
     browser.run("document.querySelectorAll('.legend button')[1].click()")
+
+
+def test_masks_and_keypoints_are_drawn_where_they_are_and_can_be_switched_off(
+    browser: Chromium, tmp_path: pathlib.Path
+) -> None:
+    found = write_shapes(tmp_path)
+    review(ReviewAsk(str(found), str(tmp_path / "pages")))
+    show(browser, tmp_path / "pages", "item/0")
+    browser.wait("document.querySelector('.view img').complete && document.querySelectorAll('.view path').length")
+    paths = "[...document.querySelectorAll('.view path')].map((path) => path.getAttribute('class'))"
+    assert browser.run(paths) == ["mask", "rim", "points"]
+    inside = (
+        "(() => { const picture = document.querySelector('.view img').getBoundingClientRect();"
+        " const mask = document.querySelector('.view path.mask');"
+        " const at = (x, y) => mask.isPointInFill(new DOMPoint(x, y));"
+        " const { left, width } = mask.getBoundingClientRect();"
+        " const places = [(left - picture.left) / picture.width, width / picture.width];"
+        " return [at(0.3, 0.5), at(0.5, 0.5), at(0.05, 0.05), ...places]; })()"
+    )
+    is_in_ring, is_in_hole, is_outside, left, width = browser.run(inside)
+    assert (is_in_ring, is_in_hole, is_outside) == (True, False, False)
+    assert [left, width] == pytest.approx([0.2, 0.6], abs=0.02)
+    browser.press("s")
+    assert browser.run(paths) == []
+    assert browser.run("document.querySelectorAll('.view rect').length") == 1
+    assert "Masks, keypoints" in browser.run("document.querySelector('.switches [aria-pressed=false]').textContent")
+    browser.press("s")
+    browser.press("d")
+    assert browser.run(paths) == []
+    browser.press("d")
+    assert len(browser.run(paths)) == 3
 
 
 def test_keys_lead_through_what_was_chosen(browser: Chromium, pages: pathlib.Path) -> None:

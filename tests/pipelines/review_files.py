@@ -1,8 +1,12 @@
 """A small dataset with all that review pages can show: right and wrong, missed, failed, moved, and hostile names."""
 
+import dataclasses
 import pathlib
 from typing import NamedTuple
 
+import numpy as np
+
+from od_core.annotations.shapes import encode_runs
 from od_core.label_map import LabelMap
 from od_core.schemas import FrameRow
 from od_core.video.writer import VideoWriter
@@ -61,6 +65,22 @@ def write_place(folder: pathlib.Path) -> Place:
         write_detections(folder / "found", rows, LABELS, per_file=40, row_group=16),
         write_truth(folder / "truth.parquet", truth, names),
         originals,
+    )
+
+
+def write_shapes(folder: pathlib.Path) -> pathlib.Path:
+    """A dataset of one picture, in which is a ring with three keypoints, one of them not known."""
+    write_pngs(folder / "in", "ring.png")
+    width, height = SIZE
+    y, x = np.mgrid[:height, :width]
+    distance = np.hypot((y + 0.5) / height - 0.5, (x + 0.5) / width - 0.5)
+    row = found_row("ring.png", (1, (0.2, 0.2, 0.8, 0.8), 0.9), size=SIZE)
+    assert row.detections is not None
+    mask = encode_runs((distance < 0.3) & (distance > 0.1))
+    points = np.array([[[0.5, 0.25, 1], [np.nan, np.nan, np.nan], [0.5, 0.75, 0.5]]], np.float32)
+    found = dataclasses.replace(row.detections, masks=(mask,), keypoints=points)
+    return write_detections(
+        folder / "found", [row._replace(source=str(folder / "in/ring.png"), detections=found)], LABELS
     )
 
 

@@ -7,21 +7,26 @@ import re
 import shutil
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from PIL import Image
 
 from od_core import storage
+from od_core.annotations.shapes import encode_runs
+from od_core.detections import Detections
 from od_core.errors import OutputError, UsageError
 from od_core.images import read_header
 from od_core.records.examples import encode_example
 from od_core.records.tfrecord import write_record
+from od_core.review.shapes import MOST_MASKS, MOST_POINTS, shapes_of
 from od_core.source_root import SourceRoot
 from od_core.video.frames import describe_video
 from pipelines.review.pages import ReviewAsk, Reviewed, review
 from tests.blocks_scene import draw_scene, jpeg
 from tests.memory_files import MemoryFiles
 from tests.pipelines.evaluation_files import found_row, write_detections
-from tests.pipelines.review_files import HOSTILE_KEY, LEFT, SIZE, Place, write_place
+from tests.pipelines.review_files import HOSTILE_KEY, LEFT, SIZE, Place, write_place, write_shapes
 
 
 @pytest.fixture(scope="module")
@@ -225,3 +230,39 @@ def test_pages_on_an_object_store_are_self_contained(place: Place, monkeypatch: 
     urls = {item["url"] for item in items_of(output).values()}
     assert urls == {"", "previews/000/0.jpg", "previews/000/1.jpg", "previews/000/5.jpg", "videos/000/3.mp4"}
     shutil.rmtree(output)
+
+
+def test_outlines_are_those_of_the_masks(tmp_path: pathlib.Path) -> None:
+    review(ReviewAsk(str(write_shapes(tmp_path)), str(tmp_path / "pages")))
+    (((*_, rings, points),), _) = boxes_of(tmp_path / "pages", "ring.png")
+    assert points == [0.25, 0.5, 0.75, 0.5]
+    assert len(rings) == 2  # the ring and its hole
+    height, width = 300, 400
+    drawn = np.zeros((height, width), np.uint8)
+    corners = [np.rint(np.reshape(ring, (-1, 2)) * (width, height)).astype(np.int32) for ring in rings]
+    cv2.fillPoly(drawn, corners, 1)
+    y, x = np.mgrid[:height, :width]
+    distance = np.hypot((y + 0.5) / height - 0.5, (x + 0.5) / width - 0.5)
+    mask = (distance < 0.3) & (distance > 0.1)
+    assert (mask & (drawn > 0)).sum() > 0.85 * (mask | (drawn > 0)).sum()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 700), (480, 640), (4320, 7680)])
+def test_outlines_are_bounded_however_fine_masks_are(size: tuple[int, int]) -> None:
+    inside = [np.random.default_rng(0).random(size) < 0.5, np.ones(size), np.zeros(size)]
+    masks = tuple(encode_runs(one) for one in inside)
+    found = Detections.best_first(np.zeros((3, 4)), np.ones(3), np.ones(3))
+    told = shapes_of(dataclasses.replace(found, masks=masks), *size)
+    assert all(sum(len(ring) for ring in rings) <= 2 * 64 for rings, _ in told)
+    assert told[2] == ([], [])
+    assert all(0 <= x <= 1 for rings, _ in told for ring in rings for x in ring)
+    assert len(told[1][0]) == 1
+
+
+def test_outlines_of_many_masks_are_bounded_together() -> None:
+    y, x = np.mgrid[:96, :128]
+    disc = encode_runs(np.hypot(y - 48, x - 64) < 40)
+    found = Detections.best_first(np.zeros((400, 4)), np.ones(400), np.ones(400))
+    told = shapes_of(dataclasses.replace(found, masks=(disc,) * 400), 96, 128)
+    assert sum(len(ring) // 2 for rings, _ in told for ring in rings) <= MOST_POINTS
+    assert [bool(rings) for rings, _ in told] == [True] * MOST_MASKS + [False] * (400 - MOST_MASKS)

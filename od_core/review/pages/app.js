@@ -61,7 +61,7 @@
   function help() {
     if (keys.open) { keys.close(); return; }
     const rows = [["?", "these keys"], ["← →", "the item before, the next one; pages of the gallery"], ["Esc", "back to the gallery"],
-      ["d", "detections"], ...(boxbeam.data.hasTruth ? [["t", "ground truth"], ["v", "verdicts, or classes, as colours"]] : []), ["l", "labels"],
+      ["d", "detections"], ...(boxbeam.data.hasTruth ? [["t", "ground truth"], ["v", "verdicts, or classes, as colours"]] : []), ["l", "labels"], ...(boxbeam.data.shapes.length ? [["s", boxbeam.data.shapes.join(" and ")]] : []),
       ["z", "zoom into a picture"], ["space", "play a video, or stop"], ["n b", "the next detection of a video, the last one"],
       ...(boxbeam.data.hasTruth ? [["m", "the next mistake of a video"]] : [])];
     keys.replaceChildren(make("h2", {}, "Keys"),

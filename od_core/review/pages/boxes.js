@@ -1,19 +1,19 @@
 "use strict";
-// Boxes over a picture or a video: an SVG for the outlines, and text beside them.
+// Boxes over a picture or a video: an SVG for the outlines, and text beside them. Masks and keypoints are in the SVG too.
 
 const MARKS = ["tp", "fp", "fn", "ignored", "found"];
 const MARK_NAMES = { tp: "right", fp: "wrong", fn: "missed", ignored: "ignored", found: "found" };
 const IGNORED = 3;
-const SHOW = { found: true, truth: true, labels: innerWidth > 640, verdicts: false };
+const SHOW = { found: true, truth: true, labels: innerWidth > 640, verdicts: false, shapes: true };
 const ROWS_SHOWN = 300;
 
 // What is to be drawn of a frame: detections from the threshold up, and annotated objects with what became of them.
 function boxesOf(found, truth) {
   const drawn = [];
-  for (const [id, score, ymin, xmin, ymax, xmax, mark, reason, iou] of found || []) {
+  for (const [id, score, ymin, xmin, ymax, xmax, mark, reason, iou, rings, points] of found || []) {
     if (score < boxbeam.threshold || boxbeam.hidden.has(id)) continue;
     const name = boxbeam.classOf(id).name;
-    drawn.push({ id, name, score, edges: [ymin, xmin, ymax, xmax], mark: MARKS[mark], reason, iou, isTruth: false });
+    drawn.push({ id, name, score, edges: [ymin, xmin, ymax, xmax], mark: MARKS[mark], reason, iou, rings, points, isTruth: false });
   }
   for (const [id, ymin, xmin, ymax, xmax, verdict, finder, label] of truth || []) {
     if (boxbeam.hidden.has(id)) continue;
@@ -48,11 +48,11 @@ function overlay({ withLabels = true } = {}) {
     element,
     show(boxes) {
       const visible = boxes.filter(isShown);
-      svg.replaceChildren(...visible.map(outline));
+      svg.replaceChildren(...(SHOW.shapes ? visible.flatMap(shapes) : []), ...visible.map(outline));
       labels.replaceChildren(...(withLabels && SHOW.labels ? visible.filter((box) => !box.isTruth || box.mark === "fn").map(label) : []));
     },
     highlight(box) {
-      for (const rect of svg.children) rect.classList.toggle("lit", rect.box === box);
+      for (const drawn of svg.children) drawn.classList.toggle("lit", drawn.box === box);
     },
   };
 }
@@ -64,6 +64,21 @@ function outline(box) {
   rect.style.stroke = colourOf(box);
   rect.box = box;
   return rect;
+}
+
+// The mask of a detection, and its keypoints as dots: lines of no length with round ends, as an ellipse would be stretched.
+function shapes(box) {
+  const made = [];
+  const path = (name, d) => {
+    const drawn = draw("path", { class: name, d });
+    drawn.style.setProperty("--colour", colourOf(box));
+    drawn.box = box;
+    made.push(drawn);
+  };
+  const pairs = (ring) => ring.flatMap((x, n) => (n % 2 ? [] : [`${x} ${ring[n + 1]}`]));
+  if (box.rings?.length) path("mask", box.rings.map((ring) => `M${pairs(ring).join("L")}Z`).join(""));
+  if (box.points?.length) for (const name of ["rim", "points"]) path(name, pairs(box.points).map((pair) => `M${pair}h0`).join(""));
+  return made;
 }
 
 function label(box) {
@@ -78,8 +93,9 @@ function label(box) {
 
 // Switches for what is drawn; `changed` is called after each.
 function switches(changed) {
-  const { hasTruth, classes } = boxbeam.data;
+  const { hasTruth, classes, shapes: kinds } = boxbeam.data;
   const buttons = [toggle("Detections", "found", "d"), toggle("Labels", "labels", "l")];
+  if (kinds.length) buttons.push(toggle(kinds.length > 1 ? "Masks, keypoints" : kinds[0] === "masks" ? "Masks" : "Keypoints", "shapes", "s"));
   if (hasTruth) buttons.splice(1, 0, toggle("Ground truth", "truth", "t"), toggle("Verdicts", "verdicts", "v"));
 
   function toggle(text, name, key) {
