@@ -60,7 +60,7 @@ def watch_exports(args: argparse.Namespace, evaluate_model: EvaluateModel) -> in
     Raises:
         BoxbeamError: what cannot work, before anything is watched; a disk that is full; the user's wish to stop.
     """
-    folder, output = os.path.abspath(args.watch), options.absolute(args.output)
+    folder, output = options.absolute(args.watch), options.absolute(args.output)
     refuse_output(output)
     export_command = ExportCommand(args.export_command) if args.export_command else None
     _refuse_folder(folder, output, checkpoints_count=export_command is not None)

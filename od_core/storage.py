@@ -57,6 +57,16 @@ class RemoteFiles(Protocol):
     def remove(self, paths: list[str]) -> None:
         """Delete files."""
 
+    def read_versioned(self, path: str) -> tuple[bytes, str] | None:
+        """A small file and a word for its present version, or None if there is none of that name."""
+
+    def replace(self, path: str, content: bytes, version: str | None) -> str | None:
+        """Write a small file if it still has that version (None: if there is none), in one step where a store can.
+
+        Returns:
+            The new version; None where it was another one, and nothing was written.
+        """
+
     def remove_leftovers(self, folder: str) -> None:
         """Give up what killed processes began to upload to a folder, or below it, and did not finish."""
 
@@ -318,6 +328,16 @@ def write_text(path: str, text: str) -> None:
     """Commit a small text file."""
     with commit(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_versioned(path: str) -> tuple[bytes, str] | None:
+    """See RemoteFiles.read_versioned."""
+    return _remote_files(path).read_versioned(path)
+
+
+def replace(path: str, content: bytes, version: str | None) -> str | None:
+    """See RemoteFiles.replace."""
+    return _remote_files(path).replace(path, content, version)
 
 
 def move(source: str, target: str) -> None:

@@ -1,8 +1,10 @@
 """Apache Beam's file systems (gs://, hdfs:// and others) behind od_core.storage."""
 
 import contextlib
+import hashlib
 import pathlib
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, cast
@@ -86,6 +88,25 @@ class BeamFiles:
         """See storage.RemoteFiles."""
         if paths:
             self._files.delete(paths)
+
+    def read_versioned(self, path: str) -> tuple[bytes, str] | None:
+        """See storage.RemoteFiles."""
+        if self.stat(path) is None:
+            return None
+        with self.open(path) as file:
+            content = file.read()
+        return content, hashlib.sha256(content).hexdigest()
+
+    def replace(self, path: str, content: bytes, version: str | None) -> str | None:
+        """See storage.RemoteFiles: Beam's file systems look and write in two steps."""
+        found = self.read_versioned(path)
+        if (found[1] if found else None) != version:
+            return None
+        with tempfile.TemporaryDirectory(prefix="boxbeam-") as scratch:
+            local = pathlib.Path(scratch, "content")
+            local.write_bytes(content)
+            self.upload(local, path)
+        return hashlib.sha256(content).hexdigest()
 
     def remove_leftovers(self, folder: str) -> None:
         """See storage.RemoteFiles: what Beam does not finish to upload, its clients give up themselves."""

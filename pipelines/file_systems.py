@@ -106,6 +106,14 @@ class FileSystems:
         for some in by_scheme.values():
             self._of(some[0]).remove(some)
 
+    def read_versioned(self, path: str) -> tuple[bytes, str] | None:
+        """See storage.RemoteFiles."""
+        return self._of(path).read_versioned(path)
+
+    def replace(self, path: str, content: bytes, version: str | None) -> str | None:
+        """See storage.RemoteFiles."""
+        return self._of(path).replace(path, content, version)
+
     def remove_leftovers(self, folder: str) -> None:
         """See storage.RemoteFiles."""
         self._of(folder).remove_leftovers(folder)

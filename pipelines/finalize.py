@@ -17,6 +17,7 @@ from pipelines.held import Held, HeldFile, HeldOutcomes
 from pipelines.items import OUTCOMES, Ask, Identity, Outcome, Piece, add_counts
 from pipelines.job import Job
 from pipelines.joints import counts_for, misfits
+from pipelines.lock import Check, always_held
 from pipelines.manifest import MANIFEST, DataFile, Manifest
 from pipelines.plan import Spans, read_inventory, uncovered
 from pipelines.spool import SortedSpool
@@ -55,7 +56,13 @@ class Unfinished(NamedTuple):
     steps: int
 
 
-def finalize(job: Job, ask: Ask, spread_files: WriteFiles | None = None) -> Finished | Unfinished:
+def finalize(
+    job: Job,
+    ask: Ask,
+    spread_files: WriteFiles | None = None,
+    held: HeldOutcomes | None = None,
+    check: Check = always_held,
+) -> Finished | Unfinished:
     """Turn an output whose items are all done into a dataset; where some are to be done again, nothing is changed.
 
     Memory holds what is said of one input, or of one data file, at a time.
@@ -63,13 +70,16 @@ def finalize(job: Job, ask: Ask, spread_files: WriteFiles | None = None) -> Fini
     Args:
         job, ask: what is done, and what was asked for.
         spread_files: writes data files where there are workers for it; used where there is much to write.
+        held: what the output has, if that was just read and nothing has been done since.
+        check: is called before anything is published or removed, and stops that.
 
     Raises:
         StorageError: an input has no outcome yet (a worker was lost): the run is to be repeated.
     """
     dataset = Dataset(ask.output)
     manifest = dataset.manifest()
-    choice = _Choice(job, HeldOutcomes(job, dataset, None if ask.overwrite else manifest), read_inventory(dataset))
+    held = held or HeldOutcomes(job, dataset, None if ask.overwrite else manifest)
+    choice = _Choice(job, held, read_inventory(dataset))
     if choice.unfit or choice.begun:
         return Unfinished(choice.unfit, choice.begun)
     _refuse_gaps(choice, ask.output)
@@ -78,12 +88,14 @@ def finalize(job: Job, ask: Ask, spread_files: WriteFiles | None = None) -> Fini
     provenance.update(choice.held.provenance)
     write = spread_files if spread_files and choice.bytes_to_write > SPREAD_BYTES else write_here(dataset.path, job)
     files = [*kept, *write(provenance, layouts(job, choice.slices(), _next_ordinal(kept)))]
+    check()
     details = job.publish(dataset.path, manifest, files)
     finished = Manifest(
         job.name, job.schema_version, job.options, provenance, choice.all_counts(), tuple(files), details
     )
     changed = manifest != finished
     place = storage.join(dataset.path, MANIFEST)
+    check()
     if changed or storage.stat(place) is None:  # a job may have to remove it before it publishes
         storage.write_text(place, finished.to_text())
     _remove_unnamed(dataset, job, finished)

@@ -109,6 +109,29 @@ class GcsFiles:
                 if _status(error) != 404:
                     raise
 
+    def read_versioned(self, path: str) -> tuple[bytes, str] | None:
+        """See storage.RemoteFiles."""
+        blob = self._blob(path)
+        try:
+            blob.reload()
+            return blob.download_as_bytes(if_generation_match=blob.generation), str(blob.generation)
+        except Exception as error:
+            if _status(error) == 404:
+                return None
+            _refuse(path, "read", error)
+
+    def replace(self, path: str, content: bytes, version: str | None) -> str | None:
+        """See storage.RemoteFiles: the server compares."""
+        blob = self._blob(path)
+        with _writing(path):
+            try:
+                blob.upload_from_string(content, if_generation_match=int(version or 0))
+            except Exception as error:
+                if _status(error) in (404, 412):
+                    return None
+                raise
+        return str(blob.generation)
+
     def remove_leftovers(self, folder: str) -> None:
         """See storage.RemoteFiles: what was not uploaded to its end shows nowhere, and is gone after a week."""
 

@@ -1,29 +1,47 @@
-"""One run at a time in an output folder: a kernel file lock, so that a killed run leaves none behind."""
+"""One run at a time in an output folder: a kernel file lock, so that a killed run leaves none behind.
+
+On object stores it is a lease (lease.py).
+"""
 
 import contextlib
 import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from od_core import storage
 from od_core.errors import OutputError, StorageError
+from pipelines.lease import Say, leased
 
 LOCK_FILE = ".boxbeam-lock"
 
 
+Check = Callable[[], None]
+"""Raises StorageError where an output is not held any more."""
+
+
+def always_held() -> None:
+    """A `Check` for what cannot be lost."""
+
+
 @contextlib.contextmanager
-def locked(output: str) -> Iterator[None]:
+def locked(output: str, say: Say = print) -> Iterator[Check]:
     """Hold the output folder for this process.
 
-    On object stores there is no such lock, and none is taken: start one run at a time there.
+    Args:
+        output: the folder.
+        say: is told where it has to be waited for.
+
+    Yields:
+        To be called before anything is published.
 
     Raises:
         OutputError: another run holds it; names the process.
     """
     if storage.is_remote(output):
-        yield
+        with leased(output, LOCK_FILE, say) as lease:
+            yield lease.check
         return
     folder = storage.local_path(output)
     is_new = not os.path.isdir(folder)
@@ -36,7 +54,7 @@ def locked(output: str) -> Iterator[None]:
     try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
-        yield
+        yield always_held
     finally:
         # Unlinked while still held: whoever opened it meanwhile sees in _lock that its file is no longer there.
         with contextlib.suppress(FileNotFoundError):

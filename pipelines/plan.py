@@ -37,6 +37,7 @@ class Plan:
         weight: bytes of input to be done.
         pieces: how many pieces are in the items.
         prepare: see Found.
+        held: what the output has; where nothing is to be done, it is what finalize finds as well.
     """
 
     sources: Collection[Source]
@@ -48,6 +49,7 @@ class Plan:
     weight: int
     pieces: int
     prepare: Callable[[str], None] = no_preparation
+    held: HeldOutcomes | None = None
 
     @property
     def open_inputs(self) -> int:
@@ -118,6 +120,7 @@ def make_plan(job: Job, ask: Ask) -> Plan:
         tally.weight,
         tally.pieces,
         found.prepare,
+        held,
     )
 
 

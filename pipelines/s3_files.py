@@ -24,6 +24,8 @@ _REMOVED_AT_ONCE = 1000
 _CONNECTIONS = 32
 _TRIES = 3
 _GONE = ("404", "NoSuchKey", "NotFound")
+_REPLACED = ("412", "PreconditionFailed", "409", "ConditionalRequestConflict")
+_UNKNOWN = ("501", "NotImplemented")  # by servers that compare nothing
 _FORBIDDEN = ("401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken")
 
 
@@ -115,6 +117,31 @@ class S3Files:
                     answer = self._client.delete_objects(Bucket=bucket, Delete={"Objects": some, "Quiet": True})
                     for failed in answer.get("Errors", []):
                         raise OSError(f"{failed['Key']}: {failed.get('Message') or failed.get('Code')}")
+
+    def read_versioned(self, path: str) -> tuple[bytes, str] | None:
+        """See storage.RemoteFiles."""
+        bucket, key = _place(path)
+        try:
+            answer = self._client.get_object(Bucket=bucket, Key=key)
+            return answer["Body"].read(), answer["ETag"]
+        except Exception as error:
+            if _code(error) in _GONE:
+                return None
+            _refuse(path, "read", error)
+
+    def replace(self, path: str, content: bytes, version: str | None) -> str | None:
+        """See storage.RemoteFiles: the server compares."""
+        bucket, key = _place(path)
+        condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": version}
+        with _writing(path):
+            try:
+                return str(self._client.put_object(Bucket=bucket, Key=key, Body=content, **condition)["ETag"])
+            except Exception as error:
+                if _code(error) in _REPLACED or (version is not None and _code(error) in _GONE):
+                    return None
+                if _code(error) not in _UNKNOWN:
+                    raise
+            return str(self._client.put_object(Bucket=bucket, Key=key, Body=content)["ETag"])
 
     def remove_leftovers(self, folder: str) -> None:
         """See storage.RemoteFiles: uploads in parts that were killed: they cost money, and nobody sees them."""

@@ -24,8 +24,9 @@ from pipelines.dataset import Dataset, refuse_other_use
 from pipelines.engine import Engine, run_graph
 from pipelines.executor import Work
 from pipelines.finalize import Finished, Unfinished, finalize
+from pipelines.held import HeldOutcomes
 from pipelines.local_run import LocalRun, share_exceeded
-from pipelines.lock import locked
+from pipelines.lock import Check, locked
 from pipelines.observer import Observer
 from pipelines.plan import Plan, make_plan, prepare_work
 
@@ -60,17 +61,17 @@ def run(work: Work, engine: Engine, observer: Observer, *, max_failed_ratio: flo
     if not work.ask.overwrite:
         refuse_other_use(dataset, work.job)
     work.job.check(work.ask)
-    with locked(work.ask.output):
+    with locked(work.ask.output, observer.incident) as check:
         started = time.monotonic()
-        planned = _execute(work, engine, observer, dataset, max_failed_ratio, again=False)
+        planned, held = _execute(work, engine, observer, dataset, max_failed_ratio, again=False)
         executed = time.monotonic()
-        finished = _finalize(work, engine)
+        finished = _finalize(work, engine, held, check)
         if isinstance(finished, Unfinished):
             if finished.unfit:
                 observer.incident(_again_words(finished))
-            _execute(work, engine, observer, dataset, max_failed_ratio, again=True)
+            _, held = _execute(work, engine, observer, dataset, max_failed_ratio, again=True)
             executed = time.monotonic()
-            finished = _finalize(work, engine)
+            finished = _finalize(work, engine, held, check)
         if isinstance(finished, Unfinished):
             raise StorageError(f"{work.ask.output}: {_again_words(finished)}; repeat the command, it continues")
         seconds = {"run": executed - started, "finalize": time.monotonic() - executed}
@@ -79,12 +80,12 @@ def run(work: Work, engine: Engine, observer: Observer, *, max_failed_ratio: flo
     return RunResult(finished, planned, seconds, exceeded)
 
 
-def _finalize(work: Work, engine: Engine) -> Finished | Unfinished:
+def _finalize(work: Work, engine: Engine, held: HeldOutcomes | None, check: Check) -> Finished | Unfinished:
     if engine.is_local:
-        return finalize(work.job, work.ask)
+        return finalize(work.job, work.ask, held=held, check=check)
     from pipelines.spread_files import spread_files
 
-    return finalize(work.job, work.ask, spread_files(work, engine))
+    return finalize(work.job, work.ask, spread_files(work, engine), held, check)
 
 
 def _again_words(unfinished: Unfinished) -> str:
@@ -97,10 +98,14 @@ def _again_words(unfinished: Unfinished) -> str:
 
 def _execute(
     work: Work, engine: Engine, observer: Observer, dataset: Dataset, max_failed_ratio: float, *, again: bool
-) -> int:
-    """Run every item that is still to be done; returns how many inputs that were (-1 where only workers know).
+) -> tuple[int, HeldOutcomes | None]:
+    """Run every item that is still to be done.
 
-    `again`: it is this run itself that has done something already.
+    Args:
+        again: it is this run itself that has done something already.
+
+    Returns:
+        How many inputs were to be done (-1 where only workers know); and, where there were none, what the output has.
     """
     storage.remove_leftovers(dataset.path)
     storage.remove_leftovers(dataset.parts)
@@ -110,7 +115,7 @@ def _execute(
     if not engine.is_local and not finished_before:
         _note_options(dataset, work)
         _run_graph(work, engine)
-        return -1
+        return -1, None
     # On a cluster too a finished dataset is planned here first: most likely there is nothing to do.
     plan = make_plan(work.job, work.ask)
     observer.planned(plan)
@@ -120,7 +125,7 @@ def _execute(
         _run_locally(work, engine, plan, observer, max_failed_ratio)
     elif plan.items:
         _run_graph(work, engine)
-    return plan.pieces
+    return plan.pieces, None if plan.items else plan.held
 
 
 def _forget_failures(dataset: Dataset, work: Work) -> None:

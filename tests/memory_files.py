@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+import threading
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -14,6 +15,8 @@ class MemoryFiles:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.log: list[tuple[str, str]] = []
+        self.versions: dict[str, int] = {}
+        self._one_at_a_time = threading.Lock()
 
     def stat(self, path: str) -> FileInfo | None:
         return FileInfo(path, len(self.files[path]), 0) if path in self.files else None
@@ -38,6 +41,17 @@ class MemoryFiles:
         for path in paths:
             self.files.pop(path, None)
             self.log.append(("remove", path))
+
+    def read_versioned(self, path: str) -> tuple[bytes, str] | None:
+        return (self.files[path], str(self.versions[path])) if path in self.files else None
+
+    def replace(self, path: str, content: bytes, version: str | None) -> str | None:
+        with self._one_at_a_time:
+            if version != (str(self.versions[path]) if path in self.files else None):
+                return None
+            self.files[path] = content
+            self.versions[path] = self.versions.get(path, 0) + 1
+            return str(self.versions[path])
 
     def remove_leftovers(self, folder: str) -> None:
         """There are none."""

@@ -92,3 +92,20 @@ def test_files_are_moved_and_removed(store: Store, tmp_path: pathlib.Path) -> No
     assert store.files.stat(moved.path) == moved
     store.files.remove([moved.path, f"{store.place}/never-there"])
     assert [info.path for info in store.files.walk(store.place)] == [f"{store.place}/y/c.txt"]
+
+
+def test_a_file_is_replaced_only_by_who_knows_its_version(store: Store) -> None:
+    """On which one run at a time in an output rests."""
+    path = f"{store.place}/lock"
+    assert store.files.read_versioned(path) is None
+    first = store.files.replace(path, b"1", None)
+    assert first is not None
+    assert store.files.replace(path, b"other", None) is None
+    assert store.files.read_versioned(path) == (b"1", first)
+    second = store.files.replace(path, b"2", first)
+    assert second not in (None, first)
+    assert store.files.replace(path, b"other", first) is None
+    assert store.files.read_versioned(path) == (b"2", second)
+    store.files.remove([path])
+    assert store.files.replace(path, b"other", second) is None
+    assert store.files.read_versioned(path) is None

@@ -38,5 +38,11 @@ class Shelf:
     def move(self, source: str, target: str) -> None:
         self.files[target] = self.files.pop(source)
 
+    def read_versioned(self, path: str) -> tuple[bytes, str] | None:
+        raise NotImplementedError
+
+    def replace(self, path: str, content: bytes, version: str | None) -> str | None:
+        raise NotImplementedError
+
     def remove_leftovers(self, folder: str) -> None:
         self.swept.append(folder)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from od_core.errors import OutputError, StorageError, TooManyFailedError, UsageError
-from pipelines import data_files, finalize, spread_files
+from pipelines import data_files, finalize, held, spread_files
 from pipelines.dataset import Dataset
 from pipelines.engine import Engine
 from pipelines.items import ItemReport, Piece
@@ -80,13 +80,22 @@ def test_same_files_for_any_number_of_workers(texts: Texts, tmp_path: pathlib.Pa
 
 
 def test_second_run_has_nothing_to_do_and_opens_no_worker(
-    texts: Texts, tmp_path: pathlib.Path, diary: pathlib.Path
+    texts: Texts, tmp_path: pathlib.Path, diary: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = some(texts)
     do(folder, tmp_path / "out", ToyJob(diary=str(diary)))
     before, seen = (tmp_path / "out/manifest.json").read_text(), len(entries(diary))
+    looks: list[str] = []
+
+    def look_into(file: held.HeldFile) -> held._Looked:
+        looks.append(file.path)
+        return looked_into(file)
+
+    looked_into = held._look_into
+    monkeypatch.setattr(held, "_look_into", look_into)
     again = do(folder, tmp_path / "out", ToyJob(diary=str(diary)))
     assert (again.planned_inputs, again.finished.changed) == (0, False)
+    assert looks == [str(tmp_path / "out" / file.name) for file in again.finished.manifest.files]  # each once
     assert (tmp_path / "out/manifest.json").read_text() == before
     assert len(entries(diary)) == seen
 
