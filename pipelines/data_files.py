@@ -1,24 +1,28 @@
 """Data files: the rows of many pieces, taken out of parts and of former data files, in order of their inputs."""
 
-import collections
 import hashlib
+import itertools
 import json
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
 
 from od_core import storage
 from pipelines.dataset import fingerprint, metadata
 from pipelines.items import Outcome
 from pipelines.job import Job
 from pipelines.manifest import DataFile
-from pipelines.parts import RowFile, RowWriter
+from pipelines.parts import MAX_GROUP_BYTES, MAX_GROUP_ROWS, RowFile, RowWriter
 
 # A data file of this many bytes in memory is about 100 to 250 MB on disk.
 TARGET_FILE_BYTES = 512 << 20
 # Its footer, which tells of each, is read in one go.
 MAX_FILE_PIECES = 1 << 17
-_OPEN_FILES = 16
+# So many rows that follow each other in a file are worth being read by themselves.
+_LONG_RUN = 256
 
 
 class Slice(NamedTuple):
@@ -87,27 +91,18 @@ def _by_size(slices: Iterable[Slice]) -> Iterator[list[Slice]]:
 def write_data_file(output: str, job: Job, provenance: Mapping[str, object], layout: Layout) -> DataFile:
     """Write one file into the output; written again it is the same."""
     rows = layout.rows
-    files: collections.OrderedDict[str, RowFile] = collections.OrderedDict()
     with storage.commit(storage.join(output, layout.name)) as temporary:
         writer = RowWriter(temporary, job.schema, metadata(job, provenance))
         try:
-            for neighbours in _neighbours(rows):
-                first, last = neighbours[0], neighbours[-1]
-                file = files.pop(first.path, None) or RowFile(first.path)
-                files[first.path] = file
-                if len(files) > _OPEN_FILES:
-                    files.popitem(last=False)[1].close()
-                for table in file.rows(first.first_row, last.first_row + last.outcome.rows):
-                    writer.write(table.cast(job.schema))
-                for one in neighbours:
+            for together in _portions(rows):
+                for table in _rows_of(together, job.schema):
+                    writer.write(table)
+                for one in together:
                     writer.finish(one.outcome)
             writer.close()
         except BaseException:
             writer.abandon()
             raise
-        finally:
-            for file in files.values():
-                file.close()
         return DataFile(
             layout.name,
             rows=sum(one.outcome.rows for one in rows),
@@ -115,6 +110,54 @@ def write_data_file(output: str, job: Job, provenance: Mapping[str, object], lay
             sha256=_sha256(temporary),
             inputs=len(rows),
         )
+
+
+def _rows_of(slices: Sequence[Slice], schema: pa.Schema) -> Iterator[pa.Table]:
+    """The rows of slices, in order: streamed out of the file they all follow each other in, else gathered."""
+    if len({one.path for one in slices}) == 1 and not _breaks(slices):
+        with RowFile(slices[0].path) as file:
+            for table in file.rows(slices[0].first_row, slices[-1].first_row + slices[-1].outcome.rows):
+                yield table.cast(schema)
+        return
+    counts = np.array([one.outcome.rows for one in slices], np.int64)
+    starts = np.array([one.first_row for one in slices], np.int64)
+    file_numbers = {path: number for number, path in enumerate(dict.fromkeys(one.path for one in slices))}
+    owners = np.repeat([file_numbers[one.path] for one in slices], counts)
+    numbers = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+    by_file = np.lexsort((numbers, owners))
+    tables = []
+    for path, number in file_numbers.items():
+        with RowFile(path) as file:
+            tables += [table.cast(schema) for table in file.take(numbers[by_file][owners[by_file] == number])]
+    if tables:
+        yield pa.concat_tables(tables).take(np.argsort(by_file))
+
+
+def _breaks(slices: Sequence[Slice]) -> bool:
+    return any(one.first_row + one.outcome.rows != other.first_row for one, other in itertools.pairwise(slices))
+
+
+def _portions(rows: Iterable[Slice]) -> Iterator[list[Slice]]:
+    """Slices that are read together: those that follow each other in one file, or as many as memory is to hold.
+
+    Rows of images that were dealt out to hundreds of files come from another file each: one by one, every file would
+    be opened again for almost every row.
+    """
+    scattered: list[Slice] = []
+    count = size = 0
+    for neighbours in _neighbours(rows):
+        here, bytes_here = sum(one.outcome.rows for one in neighbours), sum(one.bytes for one in neighbours)
+        is_long = here >= _LONG_RUN
+        if scattered and (is_long or count + here > MAX_GROUP_ROWS or size + bytes_here > MAX_GROUP_BYTES):
+            yield scattered
+            scattered, count, size = [], 0, 0
+        if is_long:
+            yield neighbours
+        else:
+            scattered += neighbours
+            count, size = count + here, size + bytes_here
+    if scattered:
+        yield scattered
 
 
 def _neighbours(rows: Iterable[Slice]) -> Iterator[list[Slice]]:
