@@ -11,6 +11,8 @@ FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 BoolArray = npt.NDArray[np.bool_]
 
+_FLOAT, _INT, _BOOL = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.bool_)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GroundTruth:
@@ -43,20 +45,17 @@ class GroundTruth:
 
     def __post_init__(self) -> None:
         count = len(self.classes)
-        for name, shape, dtype in (
-            ("boxes", (count, 4), np.float32),
-            ("classes", (count,), np.int32),
-            ("is_crowd", (count,), np.bool_),
-            ("difficult", (count,), np.bool_),
-            ("group_of", (count,), np.bool_),
-            ("area", (count,), np.float32),
+        for name, array, shape, dtype in (
+            ("boxes", self.boxes, (count, 4), _FLOAT),
+            ("classes", self.classes, (count,), _INT),
+            ("is_crowd", self.is_crowd, (count,), _BOOL),
+            ("difficult", self.difficult, (count,), _BOOL),
+            ("group_of", self.group_of, (count,), _BOOL),
+            ("area", self.area, (count,), _FLOAT),
         ):
-            array = getattr(self, name)
-            if name == "area" and array is None:
-                continue
-            if array.shape != shape or array.dtype != dtype:
+            if array is not None and (array.shape != shape or array.dtype != dtype):
                 raise ValueError(
-                    f"{name} must be {np.dtype(dtype).name} of shape {shape}, got {array.dtype} of shape {array.shape}"
+                    f"{name} must be {dtype.name} of shape {shape}, got {array.dtype} of shape {array.shape}"
                 )
         if not np.isfinite(self.boxes).all():
             raise ValueError("boxes must be finite, got NaN or infinity")

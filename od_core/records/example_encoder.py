@@ -76,7 +76,9 @@ def _list_of(key: str, value: FeatureValue) -> tuple[bytes, bytes, bool]:
     kinds = set(map(type, values))
     if kinds == {int}:
         return _int64_list(values)
-    if kinds == {str} or all(issubclass(one, _BYTES_LIKE) for one in kinds):
+    if kinds == {str}:
+        return _BYTES_LIST, b"".join(map(_text_field, values)), False
+    if all(issubclass(one, _BYTES_LIKE) for one in kinds):
         return _bytes_list(values)
     if all(issubclass(one, int | np.integer | np.bool_) for one in kinds):
         return _int64_list(list(map(int, values)))
@@ -94,6 +96,13 @@ def _bytes_list(values: Sequence[Any]) -> tuple[bytes, bytes, bool]:
         return _BYTES_LIST, bytes(contents[0]), True  # of bytes: itself, not a copy
     fields = [part for one in contents for part in (_FIELD_1, _varint(len(one)), one)]
     return _BYTES_LIST, b"".join(fields), False
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def _text_field(text: str) -> bytes:
+    """One text of a list: of names of classes there are few."""
+    content = text.encode()
+    return _FIELD_1 + _varint(len(content)) + content
 
 
 def _float_list(values: npt.NDArray[Any]) -> tuple[bytes, bytes, bool]:

@@ -126,9 +126,9 @@ class RecordMaker:
         truth = GroundTruth.of(
             normalised,
             ids,
-            is_crowd=[item.is_crowd for item in objects],
-            difficult=[item.difficult for item in objects],
-            group_of=[item.group_of for item in objects],
+            is_crowd=_flags([item.is_crowd for item in objects]),
+            difficult=_flags([item.difficult for item in objects]),
+            group_of=_flags([item.group_of for item in objects]),
             labels=[self._labels.get(class_id, item.label) for class_id, item in zip(ids, objects, strict=True)],
             area=[math.nan if item.area is None else item.area for item in objects],
         )
@@ -183,6 +183,11 @@ def _read(planned: PlannedImage) -> bytes:
     if len(encoded) > MAX_FILE_BYTES:
         raise ImageError(_TOO_LARGE)
     return encoded
+
+
+def _flags(values: list[bool]) -> list[bool] | None:
+    """Flags, if any object has it: most have none, and None costs nothing."""
+    return values if True in values else None
 
 
 def _changes(image: StoredImage) -> list[Remark]:
