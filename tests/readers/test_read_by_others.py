@@ -1,8 +1,10 @@
-"""Others see in our records what we see: TensorFlow by the API's feature spec, and tf-models-official's own decoder."""
+"""Others see in our records what we see: TensorFlow by the API's feature spec, tf-models-official, and TFDS."""
 
 import glob
 import hashlib
+import json
 import pathlib
+import shutil
 from typing import Any
 
 import numpy as np
@@ -95,6 +97,20 @@ def test_the_decoder_of_tf_models_official_sees_the_same(record_folder, readers)
     seen = readers.run_with_tensorflow("decode_with_model_garden.py", *shards_of(record_folder))
     pixels = [one.pop("pixels_sha256") for one in seen]
     assert seen == expected(records)
+    png = next(number for number, record in enumerate(records) if record.image.format == "png")
+    assert pixels[png] == hashlib.sha256(decode_image(records[png].image.encoded).tobytes()).hexdigest()
+    assert len(set(pixels)) == len(records)
+
+
+@pytest.mark.readers
+def test_tensorflow_datasets_sees_the_same(record_folder, readers, tmp_path):
+    folder = shutil.copytree(record_folder, tmp_path / "records")  # it writes files of its own beside the shards
+    records = open_records(str(folder))
+    shards = json.loads((folder / "manifest.json").read_text())["details"]["shards"]
+    seen = readers.run_with_tensorflow("read_with_tfds.py", folder, "train", *(shard["records"] for shard in shards))
+    texts, pixels = ([one.pop(name) for one in seen] for name in ("texts", "pixels_sha256"))
+    assert seen == expected(records)
+    assert texts == [list(record.truth.labels) for record in records]
     png = next(number for number, record in enumerate(records) if record.image.format == "png")
     assert pixels[png] == hashlib.sha256(decode_image(records[png].image.encoded).tobytes()).hexdigest()
     assert len(set(pixels)) == len(records)
