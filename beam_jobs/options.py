@@ -251,7 +251,9 @@ def positive_int_or_auto(text: str) -> int | None:
 
 def whole_number(text: str) -> int:
     """An argparse type: a whole number, 0 included."""
-    return 0 if text == "0" else positive_int(text)
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}")
+    return int(text)
 
 
 def positive_float(text: str) -> float:

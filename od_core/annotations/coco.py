@@ -82,7 +82,7 @@ class CocoAnnotations:
         if not self._names:
             return None
         shift = int(self._names.get(0, BACKGROUND) != BACKGROUND)
-        return LabelMap(tuple(LabelMapItem(id + shift, name) for id, name in self._names.items()))
+        return LabelMap(tuple(LabelMapItem(id + shift, name) for id, name in sorted(self._names.items())))
 
     @property
     def category_ids(self) -> Mapping[str, int]:
