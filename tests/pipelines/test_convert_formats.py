@@ -7,22 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from od_core.annotations.annotated import (
-    AnnotatedImage,
-    AnnotatedObject,
-    AnnotationFault,
-    AnnotationNote,
-    ImageLabel,
-)
+from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject, AnnotationFault, AnnotationNote, ImageLabel
 from od_core.annotations.image_folder import ImageFolder
 from od_core.annotations.reading import ReadingOptions
 from od_core.errors import UsageError
 from od_core.label_map import read_label_map
 from pipelines.convert.collect import AnnotationSet, make_convert_plan
 from pipelines.convert.plan import ShardPlans
+from tests.pipelines.conversions import ONE_SPLIT, do, job
 from tests.pipelines.evaluation_files import found_row, write_detections
 from tests.pipelines.made_annotations import features_of, index_of, manifest_of, picture, record_of, write_files
-from tests.pipelines.test_convert import ONE_SPLIT, do, job
 
 Values = dict[str, list[Any]]
 KINDS = ("bbox/ymin", "bbox/xmin", "bbox/ymax", "bbox/xmax")

@@ -21,8 +21,8 @@ from od_core.annotations.reading import ReadingOptions
 from od_core.errors import UsageError
 from od_core.label_map import read_label_map
 from pipelines.convert.job import ConvertJob
+from tests.pipelines.conversions import ONE_SPLIT, do, job
 from tests.pipelines.made_annotations import index_of, manifest_of
-from tests.pipelines.test_convert import ONE_SPLIT, do, job
 from tests.pipelines.test_convert_oracles import Records, of_ours, of_the_api, with_flags
 from tests.pipelines.test_convert_report import reasons
 

@@ -15,13 +15,8 @@ from od_core import storage
 from pipelines import work
 from pipelines.convert import record as convert_record
 from pipelines.convert import shapes as convert_shapes
-from tests.pipelines.made_annotations import (
-    picture,
-    voc_object,
-    voc_xml,
-    write_files,
-)
-from tests.pipelines.test_convert import do, failures, job, one_voc
+from tests.pipelines.conversions import do, failures, job, one_voc
+from tests.pipelines.made_annotations import picture, voc_object, voc_xml, write_files
 from tests.pipelines.test_convert_report import summed_up
 
 CAT = voc_object("cat", (1, 1, 9, 9))

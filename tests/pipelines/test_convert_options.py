@@ -18,6 +18,7 @@ from pipelines.convert.job import ConvertJob
 from pipelines.convert.layout import Layout
 from tests.blocks_model import BLOCKS_LABEL_MAP, write_frozen_graph
 from tests.blocks_scene import draw_scene, jpeg
+from tests.pipelines.conversions import do, failures, job, one_voc
 from tests.pipelines.made_annotations import (
     features_of,
     files_of,
@@ -30,7 +31,6 @@ from tests.pipelines.made_annotations import (
     write_files,
     write_voc,
 )
-from tests.pipelines.test_convert import do, failures, job, one_voc
 from tests.pipelines.test_convert_report import reasons, summed_up
 from tests.pipelines.test_convert_shapes import HALF, features, left_half, masks_of, write_one
 

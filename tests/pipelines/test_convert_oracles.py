@@ -18,6 +18,7 @@ from od_core.label_map import read_label_map
 from od_core.records.tfrecord import read_records
 from pipelines.convert.job import ConvertJob
 from pipelines.convert.layout import Layout
+from tests.pipelines.conversions import do, job
 from tests.pipelines.made_annotations import (
     features_of,
     index_of,
@@ -29,7 +30,6 @@ from tests.pipelines.made_annotations import (
     write_files,
     write_voc,
 )
-from tests.pipelines.test_convert import do, job
 
 Records = dict[str, dict[str, list[Any]]]
 BOX = "image/object/bbox/"

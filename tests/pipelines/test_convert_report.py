@@ -11,6 +11,7 @@ from od_core.errors import StorageError
 from od_core.label_map import LabelMap
 from pipelines.convert.job import ConvertJob
 from pipelines.convert.layout import Layout
+from tests.pipelines.conversions import LAYOUT, do, job, one_voc
 from tests.pipelines.made_annotations import (
     DEADLY,
     DeadlyJob,
@@ -23,7 +24,6 @@ from tests.pipelines.made_annotations import (
     write_files,
     write_voc,
 )
-from tests.pipelines.test_convert import LAYOUT, do, job, one_voc
 
 BROKEN = "<object><name>dog</name><bndbox><xmin>many</xmin></bndbox></object>"
 OVER, EMPTY, OUTSIDE, GOOD = (-6, 2, 10, 20), (5, 5, 5, 9), (31, 2, 40, 9), (1, 1, 9, 9)
@@ -206,7 +206,7 @@ def test_the_report_is_the_same_after_an_interrupted_run_and_a_second_try(
     do(root, tmp_path / "fresh")
     wanted = (tmp_path / "fresh/report.json").read_bytes()
 
-    def stopped(*_: object) -> None:
+    def stopped(*_: object, **__: object) -> None:
         raise StorageError("stopped")
 
     with monkeypatch.context() as patch:

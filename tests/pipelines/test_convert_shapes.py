@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from od_core.errors import UsageError
+from tests.pipelines.conversions import do, job
 from tests.pipelines.made_annotations import (
     features_of,
     files_of,
@@ -20,7 +21,6 @@ from tests.pipelines.made_annotations import (
     write_files,
     write_voc,
 )
-from tests.pipelines.test_convert import do, job
 from tests.pipelines.test_convert_report import reasons, summed_up
 
 # A box of 40 x 30, its left half as a polygon: rows 3 to 15, columns 4 to 14.

@@ -8,6 +8,7 @@ import pytest
 from od_core.errors import UsageError
 from pipelines.convert.job import ConvertJob
 from pipelines.convert.layout import Layout, given_order
+from tests.pipelines.conversions import LAYOUT, do, failures, job
 from tests.pipelines.made_annotations import (
     files_of,
     index_of,
@@ -19,7 +20,6 @@ from tests.pipelines.made_annotations import (
     write_files,
     write_voc,
 )
-from tests.pipelines.test_convert import LAYOUT, do, failures, job
 from tests.pipelines.test_convert_report import reasons, report_of, summed_up
 
 GIVEN = ConvertJob(Layout(None, images_per_shard=3))

@@ -273,7 +273,7 @@ def _map(*items):
         ([{"id": 0, "name": "cat"}, {"id": 3, "name": "cat", "supercategory": "cat"}], _map((3, "cat"))),
         ([{"id": 0, "name": "background"}, {"id": 3, "name": "cat"}], _map((0, "background"), (3, "cat"))),
         ([{"id": 2**31 - 2, "name": "z"}, {"id": 0, "name": "a"}, {"id": 3, "name": "cat"}],
-         _map((2**31 - 1, "z"), (1, "a"), (4, "cat"))),
+         _map((1, "a"), (4, "cat"), (2**31 - 1, "z"))),  # in the order of their ids
     ],
 )  # fmt: skip
 def test_categories_become_a_label_map(read, categories, label_map):
