@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -19,7 +19,7 @@ _LARGEST = 64
 _LARGEST_BATCH_BYTES = 64 << 20
 _RUNS = 5
 # A larger batch has to be better by this much: less could be chance, and smaller ones mean less memory and waiting.
-_WORTH_IT = 0.95
+_WORTH_IT = 0.98
 # Image sizes of one magnitude that are measured at a time; a folder of photos may hold thousands.
 _MOST_MEASURED = 16
 
@@ -55,13 +55,15 @@ class BatchSize:
         with self._lock:
             return self._magnitude(shape).size(shape, most)
 
-    def timed(self, detect: Callable[[Image], Found]) -> Callable[[Image], Found]:
-        """`detect`, which is called in one thread for each run, measured."""
+    def timed(self, detect: Callable[[Sequence[Image]], Found]) -> Callable[[Sequence[Image]], Found]:
+        """`detect`, which is called in one thread for each run, measured for as long as there is something to learn."""
 
-        def run(images: Image) -> Found:
+        def run(images: Sequence[Image]) -> Found:
+            if not self._is_measuring(images[0].shape):
+                return detect(images)
             started = self._clock()
             found = detect(images)
-            self.note(images.shape, self._clock() - started)
+            self.note((len(images), *images[0].shape), self._clock() - started)
             return found
 
         return run
@@ -71,6 +73,9 @@ class BatchSize:
         if not self._told:
             with self._lock:
                 self._magnitude(shape[1:]).note(shape[1:], shape[0], seconds / shape[0])
+
+    def _is_measuring(self, shape: Shape) -> bool:
+        return not self._told and self._magnitude(shape).best is None
 
     @property
     def measured(self) -> Mapping[str, int]:

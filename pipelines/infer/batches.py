@@ -55,7 +55,7 @@ class Batcher:
     With a steady batch size, which frames share a batch depends on the stream alone, never on timing.
 
     Args:
-        detect: uint8 (B, H, W, 3) to B detections; called from the executor's threads. May raise DetectError.
+        detect: images of one shape to as many detections; called from the executor's threads. May raise DetectError.
         executor: its threads call `detect`.
         batch_size: gives how many frames of a shape, (H, W, 3), a batch holds at most; may give another number every
             time.
@@ -64,7 +64,7 @@ class Batcher:
 
     def __init__(
         self,
-        detect: Callable[[Image], list[Detections]],
+        detect: Callable[[Sequence[Image]], list[Detections]],
         executor: Executor,
         *,
         batch_size: Callable[[tuple[int, ...]], int],
@@ -131,7 +131,7 @@ class Batcher:
 
     def _detect_batch(self, images: Sequence[Image]) -> list[Detections | DetectError]:
         try:
-            return list(self._detect(images[0][None] if len(images) == 1 else _stacked(images)))
+            return list(self._detect(images))
         except DetectError as error:
             if len(images) == 1:
                 return [error]
@@ -139,8 +139,10 @@ class Batcher:
         return [result for image in images for result in self._detect_batch([image])]
 
 
-def _stacked(images: Sequence[Image]) -> Image:
+def stacked(images: Sequence[Image]) -> Image:
     """Images of one size as one array, on a boundary where TensorFlow takes it as it is instead of copying it."""
+    if len(images) == 1:
+        return images[0][None]
     size = len(images) * images[0].nbytes
     memory = np.empty(size + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT

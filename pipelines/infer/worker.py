@@ -4,13 +4,14 @@ import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from od_core import storage
+from od_core.detections import Detections
 from od_core.errors import ImageError, InputError, LabelMapError
 from od_core.images import decode_image
 from od_core.local_copies import local_copy
@@ -22,7 +23,7 @@ from od_core.video.frames import MAX_PIXELS, VideoDamage, VideoFrame, read_video
 from od_core.video.ranges import END, RangeEnd, read_range
 from od_core.video.scan import PacketScan, scan_packets
 from pipelines.infer.batch_size import BatchSize
-from pipelines.infer.batches import Batcher, Frame, Image
+from pipelines.infer.batches import Batcher, Frame, Image, stacked
 from pipelines.infer.devices import claimed_device
 from pipelines.infer.job import whole_failed
 from pipelines.infer.step_clock import StepClock
@@ -107,9 +108,11 @@ class InferWorker:
 
     def _batcher(self, item: Item) -> Batcher:
         kind = item.pieces[0].source.kind
-        detect = functools.partial(
-            self._detector.detect, min_score=self._job.score_limit(kind), limit=self._job.max_detections
-        )
+        min_score, limit = self._job.score_limit(kind), self._job.max_detections
+
+        def detect(images: Sequence[Image]) -> list[Detections]:
+            return self._detector.detect(stacked(images), min_score=min_score, limit=limit)
+
         return Batcher(
             self._clock.timed("model", self._batch_size.timed(detect)),
             self._models,
@@ -166,12 +169,15 @@ class InferWorker:
                     if isinstance(frame, RangeEnd):
                         joint = Joint(frame.first, LAST_END if frame.after == END else frame.after, frame.broken)
                         continue
-                    row = blank._replace(timestamp_us=frame.timestamp_us)
                     if isinstance(frame, VideoDamage):
                         error = FrameError("decode", "VideoError", frame.message, frame.after_index)
-                        yield Frame(_Tag(piece, row._replace(error=error)), None)
+                        row = blank._replace(timestamp_us=frame.timestamp_us, error=error)
+                        yield Frame(_Tag(piece, row), None)
                         continue
-                    row = _sized(row._replace(frame_index=frame.index), frame.image)
+                    height, width, _ = frame.image.shape
+                    row = blank._replace(
+                        frame_index=frame.index, timestamp_us=frame.timestamp_us, width=width, height=height
+                    )
                     step = max(0, (frame.byte_position or 0) - position)
                     position += step
                     yield Frame(_Tag(piece, row, step), frame.image)
@@ -268,7 +274,7 @@ class _Found:
             self._error = self._error or _reason(row)
         elif row.detections is not None:
             counts["detections"] = len(row.detections)
-            ids = set(np.unique(row.detections.classes).tolist())
+            ids = set(row.detections.classes.tolist())
             self.labelled |= ids & self._job.label_map.labels.keys()
             self.unlabelled |= ids - self._job.label_map.labels.keys()
         self._waiting.append(row)

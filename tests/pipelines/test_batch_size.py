@@ -39,7 +39,7 @@ def measure(batch_size: BatchSize, shape: tuple[int, ...], seconds_an_image: dic
     ("seconds_an_image", "best"),
     [
         ({1: 2.5, 2: 2.2, 4: 2.0, 8: 2.0}, 4),
-        ({1: 2.2, 2: 2.04, 4: 2.0, 8: 1.96}, 2),  # within chance: the smaller
+        ({1: 2.2, 2: 1.98, 4: 2.0, 8: 1.96}, 2),  # within chance: the smaller
         ({1: 3.0, 2: 2.5, 4: 2.0, 8: 1.5, 16: 1.0, 32: 1.1}, 16),
         ({1: 30.0, 2: 16.0, 4: 8.0, 8: 4.0, 16: 2.0, 32: 1.0, 64: 0.5}, 64),
         ({1: 0.5, 2: 1.0, 4: 2.0, 8: 3.0}, 1),
@@ -75,6 +75,6 @@ def test_thousands_of_sizes_of_which_few_come_again_are_not_measured_one_by_one(
 def test_what_is_timed_is_passed_through_and_so_is_its_error() -> None:
     batch_size = BatchSize(None, None)
     detect = batch_size.timed(lambda images: [int(image.sum()) for image in images])
-    assert detect(np.ones((3, 2, 2, 3), np.uint8)) == [12, 12, 12]
+    assert detect([np.ones((2, 2, 3), np.uint8)] * 3) == [12, 12, 12]
     with pytest.raises(ZeroDivisionError):
-        batch_size.timed(lambda images: 1 // 0)(np.ones((1, 2, 2, 3), np.uint8))
+        batch_size.timed(lambda images: 1 // 0)([np.ones((2, 2, 3), np.uint8)])

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from od_core.detections import Detections
 from od_core.errors import DetectError
-from pipelines.infer.batches import Batcher, Frame, Image
+from pipelines.infer.batches import Batcher, Frame, Image, stacked
 
 
 def image(height: int, value: int) -> Image:
@@ -31,8 +31,8 @@ class Model:
         self._lock = threading.Lock()
         self._slow = slow
 
-    def detect(self, images: Image) -> list[Detections]:
-        values = tuple(int(v) for v in images[:, 0, 0, 0])
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        values = tuple(int(v) for v in stacked(images)[:, 0, 0, 0])
         with self._lock:
             self.batches.append(values)
         if self._slow and values[0] % 3 == 0:
