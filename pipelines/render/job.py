@@ -18,19 +18,19 @@ import pyarrow.parquet as pq
 
 from od_core import storage
 from od_core.schemas import FrameError
-from pipelines.dataset import Dataset
-from pipelines.grouping import ItemLimit, by_limits, on_grid
+from pipelines.dataset import Dataset, fingerprint
+from pipelines.grouping import ItemLimit, by_limits
 from pipelines.items import Ask, Failure, Item, Piece, Source
 from pipelines.job import Spread, Worker
 from pipelines.manifest import DataFile, Manifest
 from pipelines.plan import read_inventory
 from pipelines.render.choices import RenderChoices
+from pipelines.render.cutting import is_range, pieces_of
 from pipelines.render.names import file_of
 from pipelines.render.rendered import RENDERED, RenderedRow, rendered_table
-from pipelines.render.sources import check_inputs, find_inputs, is_compressed
+from pipelines.render.sources import check_inputs, find_inputs
 from pipelines.sources import Found
 
-_RECORD_BYTES_PER_PIECE = 64 << 20
 _ITEM_LIMITS = {
     "image": ItemLimit(pieces=256, weight=64 << 20),
     "record": ItemLimit(pieces=16, weight=64 << 20),
@@ -64,19 +64,12 @@ class RenderJob(RenderChoices):
         return find_inputs(ask, self)
 
     def cut(self, source: Source) -> Sequence[Piece]:
-        """Record files and long videos are cut on a grid of bytes, by their size alone.
-
-        A piece of records is the records that begin in its range; a range of a video, see `od_core.video.ranges`.
-        """
-        if source.kind == "record" and source.size > _RECORD_BYTES_PER_PIECE and not is_compressed(source):
-            return on_grid(source, _RECORD_BYTES_PER_PIECE)
-        if source.kind == "video" and source.size > self.range_bytes and not self.crops:
-            return on_grid(source, self.range_bytes)
-        return [Piece(source)]
+        """See Job."""
+        return pieces_of(source, self)
 
     def is_step(self, piece: Piece) -> bool:
-        """A range of a video: a video of its own in the work folder, which the item of the whole video joins."""
-        return piece.source.kind == "video" and piece.total > 1
+        """See Job."""
+        return is_range(piece)
 
     def group(self, pieces: Iterable[Piece]) -> Iterator[Item]:
         """See Job. Every range of a video is an item: after a kill only those under way are done again."""
@@ -84,7 +77,7 @@ class RenderJob(RenderChoices):
 
         def others() -> Iterator[Piece]:
             for piece in pieces:
-                if self.is_step(piece):
+                if is_range(piece):
                     steps.append(Item((piece,)))
                 else:
                     yield piece
@@ -103,7 +96,7 @@ class RenderJob(RenderChoices):
         """See Job."""
         from pipelines.render.worker import RenderWorker
 
-        return RenderWorker(self, output)
+        return RenderWorker(self, output, fingerprint(self))
 
     def failed_rows(self, piece: Piece, failure: Failure) -> pa.Table:
         """One row for the whole piece."""

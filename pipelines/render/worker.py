@@ -6,18 +6,19 @@ import functools
 import itertools
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from od_core import storage
 from od_core.errors import InputError, RecordError, VideoError
 from od_core.schemas import FrameError
-from pipelines.dataset import fingerprint
 from pipelines.items import Item, Piece
 from pipelines.job import Watch
 from pipelines.parts import RowWriter
 from pipelines.reading import frame_error
 from pipelines.record_images import RecordImage
+from pipelines.render.choices import RenderChoices
 from pipelines.render.crops import CropWriter
+from pipelines.render.cutting import is_range, pieces_of
 from pipelines.render.ended import UNITS, EndedPieces, RowSpool
 from pipelines.render.follower import Follower
 from pipelines.render.names import file_of, file_of_record
@@ -30,9 +31,6 @@ from pipelines.render.sample import Sample
 from pipelines.render.truth import TruthRows
 from pipelines.render.video import VideoRenderer
 from pipelines.render.views import View, Viewer
-
-if TYPE_CHECKING:
-    from pipelines.render.job import RenderJob
 
 
 class _NoDetectionsError(InputError):
@@ -60,7 +58,8 @@ class RenderWorker:
 
     provenance: Mapping[str, object] = {}
 
-    def __init__(self, job: "RenderJob", output: str):
+    def __init__(self, job: RenderChoices, output: str, fingerprint: str):
+        """`fingerprint` is the job's, by which the ranges of a video are told from those of others."""
         self._job = job
         self._output = output
         self._painter = Painter(
@@ -75,7 +74,7 @@ class RenderWorker:
         self._originals = Originals(job.source_root)
         self._crops = CropWriter(output, margin=job.crop_margin, max_side=job.max_side) if job.crops else None
         self._videos = VideoRenderer(job, self._viewer, self._painter, self._originals)
-        self._ranges = RangeFiles(output, fingerprint(job))
+        self._ranges = RangeFiles(output, fingerprint)
         self._spans: Mapping[str, list[RowSpan]] = {}
 
     @functools.cached_property
@@ -97,7 +96,7 @@ class RenderWorker:
         else:
             for piece in item.pieces:
                 watch.begin(piece)
-                if self._job.is_step(piece):
+                if is_range(piece):
                     self._range(piece, watch)
                 elif piece.source.kind == "video":
                     self._video(piece, ended, watch)
@@ -170,7 +169,7 @@ class RenderWorker:
 
     def _joined(self, row: RenderedRow, piece: Piece, watch: Watch) -> RenderedRow | None:
         """Join a video of its ranges; None if it was not rendered in ranges, or they cannot be joined."""
-        pieces = [one for one in self._job.cut(piece.source) if self._job.is_step(one)]
+        pieces = [one for one in pieces_of(piece.source, self._job) if is_range(one)]
         ranges = self._ranges.read_all(pieces) if pieces else None
         if ranges is None:
             return None

@@ -18,7 +18,7 @@ from od_core.ground_truth import GroundTruth
 from od_core.label_map import LabelMap
 from od_core.schemas import FrameRow, detections_table, ground_truth_table
 from pipelines import observer
-from pipelines.dataset import Dataset
+from pipelines.dataset import Dataset, fingerprint
 from pipelines.engine import LOCAL_RUNNER, Engine
 from pipelines.executor import Work
 from pipelines.finalize import Finished, finalize
@@ -228,7 +228,7 @@ class CrashingJob(RenderJob):
     deadly: str = ""
 
     def open_worker(self, output: str, threads: int) -> Worker:
-        return _CrashingWorker(self, output)
+        return _CrashingWorker(self, output, fingerprint(self))
 
 
 class _CrashingWorker(RenderWorker):

@@ -19,6 +19,7 @@ from od_core.detections import Detections
 from od_core.errors import RunStoppedError
 from od_core.schemas import FrameRow
 from od_core.video.frames import VideoFrame, read_video
+from pipelines.dataset import fingerprint
 from pipelines.items import Piece
 from pipelines.job import Watch, Worker
 from pipelines.render import originals
@@ -170,7 +171,7 @@ class DeadlyRangeJob(RenderJob):
     """render, but for a range that kills its process."""
 
     def open_worker(self, output: str, threads: int) -> Worker:
-        return _DeadlyRangeWorker(self, output)
+        return _DeadlyRangeWorker(self, output, fingerprint(self))
 
 
 class _DeadlyRangeWorker(RenderWorker):

@@ -19,7 +19,7 @@ from od_core.schemas import FrameError, FrameRow
 from od_core.video.frames import VideoFrame, read_video
 from od_core.video.writer import VideoWriter
 from pipelines.infer import job as infer
-from pipelines.render import job as render
+from pipelines.render import cutting
 from pipelines.render.job import RenderJob
 from pipelines.render.rows import DetectionRow, DetectionRows, RowSpan
 from tests.blocks_scene import draw_scene, jpeg, write_video
@@ -174,7 +174,7 @@ def test_records_become_pictures_in_a_folder_of_their_file(
     rows = records(tmp_path, ["a", "b.jpg", "", "d", "e"], compressed=way == "compressed")
     if way == "cut":
         monkeypatch.setattr(infer, "_RECORD_BYTES_PER_PIECE", 60_000)
-        monkeypatch.setattr(render, "_RECORD_BYTES_PER_PIECE", 50_000)
+        monkeypatch.setattr(cutting, "_RECORD_BYTES_PER_PIECE", 50_000)
     detect(tmp_path / "in", tmp_path / "found", {"val.tfrecord": rows})
     found = render_it(tmp_path)
     files = ["000000-a.jpg", "000001-b.jpg", "000002-val.tfrecord_2.jpg", "000003-d.jpg", "000004-e.jpg"]
