@@ -230,7 +230,7 @@ def test_a_file_that_is_another_kind_of_model_is_refused_with_the_way_out(refusa
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("gs://bucket/a", "gs:// needs a package that is not installed: pip install 'apache-beam[gcp]'"),
+        ("gs://bucket/a", "gs:// needs a package that is not installed: pip install google-cloud-storage"),
         ("hdfs://a", "hdfs:// needs a package that is not installed: pip install hdfs"),
         ("https://a.org/b", "no file system of this kind is known: there are local paths, s3://, gs://, hdfs://"),
     ],

@@ -526,7 +526,7 @@ def test_what_a_remote_path_needs_is_said(said, monkeypatch):
     monkeypatch.setattr("pipelines.file_systems._is_installed", lambda module: False)
     status, text = said("gs://bucket/found")
     assert status == 2
-    assert "gs://bucket/found: gs:// needs a package that is not installed: pip install 'apache-beam[gcp]'" in text
+    assert "gs://bucket/found: gs:// needs a package that is not installed: pip install google-cloud-storage" in text
 
 
 def test_a_folder_and_a_file_of_no_kind_are_wrong_usage(said, tmp_path):
