@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.transforms.util import ReshufflePerKey
 
 from od_core import storage
 from od_core.errors import StorageError
@@ -58,14 +59,15 @@ def _build(root: beam.Pipeline, work: Work, folder: str, count: int, provenance:
     return (
         root
         | beam.Impulse()
-        | "Number" >> beam.FlatMap(_numbers, count).with_output_types(int)
-        | "SpreadFiles" >> beam.Reshuffle()
+        | "Number" >> beam.FlatMap(_numbers, count).with_output_types(tuple[str, int])
+        | "SpreadFiles" >> ReshufflePerKey()  # not at random: done again, each worker writes what it wrote before
+        | "DropKey" >> beam.Values().with_output_types(int)
         | "WriteFiles" >> beam.ParDo(_WriteFn(work, folder, dict(provenance)))
     )
 
 
-def _numbers(_: bytes, count: int) -> Iterable[int]:
-    return range(count)
+def _numbers(_: bytes, count: int) -> Iterator[tuple[str, int]]:
+    return ((str(number), number) for number in range(count))
 
 
 class _WriteFn(beam.DoFn):

@@ -330,6 +330,11 @@ class TestWhatCannotBeWatched:
         assert watch() == 2
         assert "no such folder; --watch is the folder into which the training loop exports" in watch.err
 
+    @pytest.mark.parametrize("option", ["--watch", "--output"])
+    def test_an_object_store(self, watch, option):
+        assert watch(option, "s3://bucket/there") == 2
+        assert "--watch works on local disks: folder and output must be on one" in watch.err
+
     def test_the_place_of_the_output(self, watch):
         watch.output = watch.exports / "out"
         assert watch() == 2

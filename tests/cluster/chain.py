@@ -1,19 +1,23 @@
 """The whole chain, as commands, on the built-in sample: what a cluster makes of it must be what one machine makes."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import av
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from PIL import Image
 
 from od_core.harbour import sample
 from od_core.harbour.ships import LABELS
 from od_core.schemas import ground_truth_table
+from pipelines import data_files
 
 from .commands import boxbeam
 
@@ -90,6 +94,20 @@ def write_long_video(path: pathlib.Path, scene: Scene) -> None:
             frame = av.VideoFrame.from_ndarray(np.roll(picture, 16 * number, axis=1), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+@contextlib.contextmanager
+def many_data_files() -> Iterator[None]:
+    """Runs that this process launches write a data file for each input, or range of one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data_files, "MAX_FILE_PIECES", 1)
+        yield
+
+
+def data_files_of(folder: pathlib.Path) -> list[pa.Table]:
+    """The data files of a dataset in order, without what tells where sources lie."""
+    tables = (pq.read_table(path) for path in sorted(folder.glob("*.parquet")))
+    return [table.drop_columns([name for name in _PLACES if name in table.column_names]) for table in tables]
 
 
 def run_chain(

@@ -11,8 +11,9 @@ from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
-from .chain import LongVideo, Scene, draw_scene, run_chain, write_long_video
-from .commands import boxbeam
+from beam_jobs import infer
+
+from .chain import LongVideo, Scene, draw_scene, many_data_files, run_chain, write_long_video
 from .fetch import MissingToolError, flink_class_path, gcs_client, gcs_server_program, s3_gateway, tool
 from .flink import FlinkCluster, flink_cluster
 from .gcs import GcsServer, gcs_server
@@ -109,8 +110,8 @@ def long_video(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> LongVi
     write_long_video(folder / "input" / "long.mkv", scene)
     model = ("--model", scene.model[0], "--label_map", scene.model[1])
     video = LongVideo(folder / "input", folder / "here", model)
-    local = ("--input", video.input, "--output", video.here)
-    boxbeam("infer", *model, *local, log=folder / "here.log", witness=folder / "witness")
+    with many_data_files():
+        assert infer.main([*model, "--input", str(video.input), "--output", str(video.here)]) == 0
     return video
 
 

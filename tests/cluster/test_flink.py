@@ -1,15 +1,25 @@
 """boxbeam on a real Flink cluster: what one machine makes, made by the cluster's workers."""
 
 import pathlib
-from collections.abc import Set
 
 import pytest
 
 from beam_jobs import infer
-from pipelines import data_files, finalize
+from pipelines import finalize
 
-from .chain import FRAMES, IMAGES, LONG_FRAMES, ODD_NAMES, LongVideo, Scene, contents, run_chain
-from .commands import boxbeam, commits
+from .chain import (
+    FRAMES,
+    IMAGES,
+    LONG_FRAMES,
+    ODD_NAMES,
+    LongVideo,
+    Scene,
+    contents,
+    data_files_of,
+    many_data_files,
+    run_chain,
+)
+from .commands import commits
 from .flink import KEEP_WORKERS, TASK_MANAGERS, FlinkCluster
 from .s3 import S3Server
 
@@ -83,46 +93,30 @@ def test_items_are_done_by_the_task_managers_and_never_by_the_launcher(
     assert str(there / JOBS[job] / "manifest.json") in by_launcher
 
 
-def test_every_task_manager_works_on_a_long_video(
-    flink: FlinkCluster, s3: S3Server, long_video: LongVideo, tmp_path: pathlib.Path
+def test_every_task_manager_works_on_a_long_video_and_writes_data_files(
+    flink: FlinkCluster, s3: S3Server, long_video: LongVideo, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One video, in a bucket, of which each Python worker makes a copy; who does which range does not change."""
-    bucket = s3.new_bucket()
-    s3.upload(long_video.input, bucket, "input/")
-    there = tmp_path / "there"
-    remote = ("--input", f"s3://{bucket}/input", "--output", there, *flink.options, *s3.options)
-    boxbeam("infer", *long_video.model, *remote, log=tmp_path / "there.log", witness=tmp_path / "launcher")
+    """One video, in a bucket, of which each Python worker makes a copy; who does which range does not change.
 
+    From a limit on, which is lowered here, data files are the workers' work, too: they are those of one machine.
+    """
+    bucket, there = s3.new_bucket(), tmp_path / "there"
+    s3.upload(long_video.input, bucket, "input/")
+    monkeypatch.setattr(finalize, "SPREAD_BYTES", 0)
+    remote = ("--input", f"s3://{bucket}/input", "--output", str(there), *flink.options, *s3.options)
+    with many_data_files():
+        assert infer.main([*long_video.model, *remote]) == 0
+
+    assert len(data_files_of(there)) == 4
+    assert data_files_of(there) == data_files_of(long_video.here)
     found = contents(there)
     assert found == contents(long_video.here)
     assert [row["frame_index"] for row in found["rows"]] == list(range(LONG_FRAMES))
     assert not [log.name for log in flink.logs() if s3.secret_access_key.encode() in log.read_bytes()]
-    parts = {worker: _parts(made, there) for worker, made in commits(flink.witness).items()}
-    assert sum(map(len, parts.values())) == 4  # of ranges, each once; the video was not done as a whole
-    assert {worker for worker, made in parts.items() if made} == {process.pid for process in flink.task_managers}
-
-
-def test_the_data_files_of_a_large_run_are_written_by_the_task_managers(
-    flink: FlinkCluster, scene: Scene, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """From a limit on, which is lowered here, no row passes through the launcher; the files are the same."""
-    monkeypatch.setattr(finalize, "SPREAD_BYTES", 0)
-    monkeypatch.setattr(data_files, "MAX_FILE_PIECES", 1)
-    arguments = ["--model", scene.model[0], "--label_map", scene.model[1], "--input", f"{scene.data}/JPEGImages"]
-    here, there = tmp_path / "here", tmp_path / "there"
-    assert infer.main([*arguments, "--output", str(here)]) == 0
-    assert infer.main([*arguments, "--output", str(there), *flink.options]) == 0
-    files = {path.name: path.read_bytes() for path in here.glob("*.parquet")}
-    assert len(files) == IMAGES
-    assert {path.name: path.read_bytes() for path in there.glob("*.parquet")} == files
-    assert (there / "manifest.json").read_bytes() == (here / "manifest.json").read_bytes()
-    written = {
-        worker: {p for p in made if p in {str(there / name) for name in files}}
-        for worker, made in commits(flink.witness).items()
-    }
-    assert sum(map(len, written.values())) == IMAGES
-    assert {worker for worker, made in written.items() if made} == {process.pid for process in flink.task_managers}
-
-
-def _parts(paths: Set[str], output: pathlib.Path) -> list[str]:
-    return [path for path in paths if path.startswith(f"{output}/_work/parts/")]
+    every_worker = {process.pid for process in flink.task_managers}
+    for committed in (f"{there}/_work/parts/", f"{there}/detections-"):
+        made = {
+            worker: [p for p in paths if p.startswith(committed)] for worker, paths in commits(flink.witness).items()
+        }
+        assert sum(map(len, made.values())) == 4  # each once; the video was not done as a whole
+        assert {worker for worker, paths in made.items() if paths} == every_worker
