@@ -25,7 +25,7 @@ _SCHEMES = {
 
 
 class FileSystems:
-    """Serves every path with a scheme: S3 and Google's by boxbeam itself, others by Apache Beam's FileSystems.
+    """Serves every path with a scheme: s3, gs and hdfs by boxbeam itself, others by Apache Beam's FileSystems.
 
     Picklable; what is needed for a file system is imported when the first path asks for it.
 
@@ -60,6 +60,10 @@ class FileSystems:
                 from pipelines.gcs_files import GcsFiles
 
                 self._opened[scheme] = GcsFiles(self._options)
+            elif scheme == "hdfs":
+                from pipelines.hdfs_files import HdfsFiles
+
+                self._opened[scheme] = HdfsFiles(self._options)
             else:
                 from pipelines.beam_files import BeamFiles
 

@@ -14,9 +14,19 @@ import pytest
 from beam_jobs import infer
 
 from .chain import LongVideo, Scene, draw_scene, many_data_files, run_chain, write_long_video
-from .fetch import MissingToolError, flink_class_path, gcs_client, gcs_server_program, s3_gateway, tool
+from .fetch import (
+    MissingToolError,
+    flink_class_path,
+    gcs_client,
+    gcs_server_program,
+    hdfs_class_path,
+    hdfs_client,
+    s3_gateway,
+    tool,
+)
 from .flink import FlinkCluster, flink_cluster
 from .gcs import GcsServer, gcs_server
+from .hdfs import HdfsServer, hdfs_server
 from .places import CACHE
 from .processes import tail
 from .s3 import S3Server, s3_server
@@ -85,6 +95,21 @@ def gcs(
     folder = tmp_path_factory.mktemp("gcs")
     pytestconfig.stash.setdefault(_LOG_FOLDERS, {})["gcs"] = folder
     with gcs_server(program, folder=folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def hdfs(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, say: Callable[[str], None]
+) -> Iterator[HdfsServer]:
+    """A running HDFS; `hdfs.options` are the pipeline options that reach it."""
+    with skipped_without_tools():
+        java = tool("java", package="openjdk-17-jre-headless", purpose="run HDFS")
+        class_path, client = hdfs_class_path(CACHE, say), hdfs_client(CACHE, say)
+    sys.path.append(str(client))
+    folder = tmp_path_factory.mktemp("hdfs")
+    pytestconfig.stash.setdefault(_LOG_FOLDERS, {})["hdfs"] = folder
+    with hdfs_server(class_path, java=java, folder=folder) as server:
         yield server
 
 

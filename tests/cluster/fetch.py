@@ -6,6 +6,8 @@ Flink                       pip, the wheel that carries its jars  .cache/flink/a
 versitygw, an S3 server     go install                            .cache/bin/versitygw-VERSION
 fake-gcs-server, for gs://  go install                            .cache/bin/fake-gcs-server-VERSION
 Google's client for gs://   pip                                   .cache/google-cloud-storage-VERSION
+Hadoop's file system        mvn, the coordinates in pom-hdfs.xml  .cache/flink/repository
+A client of WebHDFS         pip                                   .cache/hdfs-VERSION
 Prism, a runner of Beam's   go install                            .cache/bin/prism-VERSION
 
     PYTHONPATH=tests python -m cluster.fetch
@@ -20,15 +22,18 @@ import pathlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from .places import CACHE, REPOSITORY
 from .processes import run_to_end
 
-_POM, _SPARK_POM = (pathlib.Path(__file__).with_name(name) for name in ("pom.xml", "pom-spark.xml"))
+_POM, _SPARK_POM, _HDFS_POM = (
+    pathlib.Path(__file__).with_name(name) for name in ("pom.xml", "pom-spark.xml", "pom-hdfs.xml")
+)
 _FLINK = ("apache-flink-libraries", "1.19.3")
 _GATEWAY = ("github.com/versity/versitygw/cmd/versitygw", "v1.8.0")
 _GCS_CLIENT = ("google-cloud-storage==3.17.1", "grpcio-status")  # the latter for silence
+_HDFS_CLIENT = ("hdfs==2.7.3",)
 _GCS_SERVER = ("github.com/fsouza/fake-gcs-server", "v1.56.1")
 _PRISM = ("github.com/apache/beam/sdks/v2/go/cmd/prism", "v2.77.0")
 
@@ -87,14 +92,23 @@ def flink_class_path(cache: pathlib.Path, say: Say) -> list[pathlib.Path]:
 
 def spark_class_path(cache: pathlib.Path, say: Say) -> list[pathlib.Path]:
     """The jars of Spark and of Beam's Spark runner; arguments and errors as for `flink_class_path`."""
+    return _class_path("spark", _SPARK_POM, "Spark and Beam's runner for it", cache, say)
+
+
+def hdfs_class_path(cache: pathlib.Path, say: Say) -> list[pathlib.Path]:
+    """The jars of Hadoop's cluster for tests; arguments and errors as for `flink_class_path`."""
+    return _class_path("hdfs", _HDFS_POM, "Hadoop's file system", cache, say)
+
+
+def _class_path(name: str, pom: pathlib.Path, what: str, cache: pathlib.Path, say: Say) -> list[pathlib.Path]:
     folder = cache / "flink"
     folder.mkdir(parents=True, exist_ok=True)
-    listing = folder / f"spark-class-path-{hashlib.sha256(_SPARK_POM.read_bytes()).hexdigest()[:12]}.txt"
+    listing = folder / f"{name}-class-path-{hashlib.sha256(pom.read_bytes()).hexdigest()[:12]}.txt"
     with _only_one(folder):
         jars = _listed(listing)
         if not jars:
-            mvn = tool("mvn", package="maven", purpose="fetch Beam's Spark runner")
-            jars = _resolve(mvn, _SPARK_POM, "Spark and Beam's runner for it", folder, say)
+            mvn = tool("mvn", package="maven", purpose=f"fetch {what}")
+            jars = _resolve(mvn, pom, what, folder, say)
             listing.write_text("".join(f"{jar.relative_to(folder)}\n" for jar in jars))
     return jars
 
@@ -119,7 +133,7 @@ def _fetch_flink(target: pathlib.Path, say: Say) -> None:
 
 def _resolve(mvn: str, pom: pathlib.Path, what: str, folder: pathlib.Path, say: Say) -> list[pathlib.Path]:
     repository = folder / "repository"
-    say(f"mvn: resolving {what} (100 to 270 MB, minutes the first time) into {repository}")
+    say(f"mvn: resolving {what} (70 to 270 MB, minutes the first time) into {repository}")
     with tempfile.TemporaryDirectory(dir=folder, prefix="fetching-") as scratch:
         log, output = pathlib.Path(scratch, "mvn.log"), pathlib.Path(scratch, "class-path.txt")
         command = [
@@ -146,20 +160,32 @@ def gcs_server_program(cache: pathlib.Path, say: Say) -> pathlib.Path:
 
 
 def gcs_client(cache: pathlib.Path, say: Say) -> pathlib.Path:
-    """A folder for the import path: Google's client, in versions that go with the packages of all tests.
+    """A folder for the import path with Google's client.
+
+    Not among the packages of all tests: with it there, Beam's checks for Dataflow call Google.
 
     Raises:
         ProcessError: pip failed.
     """
-    folder = cache / _GCS_CLIENT[0].replace("==", "-")
+    return _packages(_GCS_CLIENT, cache, say)
+
+
+def hdfs_client(cache: pathlib.Path, say: Say) -> pathlib.Path:
+    """A folder for the import path with a client of WebHDFS; errors as for `gcs_client`."""
+    return _packages(_HDFS_CLIENT, cache, say)
+
+
+def _packages(requirements: Sequence[str], cache: pathlib.Path, say: Say) -> pathlib.Path:
+    """A folder with packages, in versions that go with those of all tests."""
+    folder = cache / requirements[0].replace("==", "-")
     cache.mkdir(parents=True, exist_ok=True)
     with _only_one(cache):
         if not folder.exists():
-            say(f"pip: fetching {_GCS_CLIENT[0]} (60 MB) into {folder}")
+            say(f"pip: fetching {requirements[0]} into {folder}")
             with tempfile.TemporaryDirectory(dir=cache, prefix="fetching-") as scratch:
                 log, unpacked = pathlib.Path(scratch, "pip.log"), pathlib.Path(scratch, "unpacked")
                 command = [sys.executable, "-m", "pip", "install", "--constraint", str(REPOSITORY / "requirements.txt")]
-                command += ["--target", str(unpacked), *_GCS_CLIENT]
+                command += ["--target", str(unpacked), *requirements]
                 run_to_end(command, log=log, folder=cache, timeout=_TIMEOUT, every_15_s=_still("pip", say))
                 unpacked.rename(folder)
     return folder
@@ -205,7 +231,16 @@ def _only_one(folder: pathlib.Path) -> Iterator[None]:
 
 def main() -> None:
     """Fetch what is not there yet, showing what it is at."""
-    for fetch in (flink_class_path, spark_class_path, s3_gateway, gcs_server_program, gcs_client, prism):
+    for fetch in (
+        flink_class_path,
+        spark_class_path,
+        s3_gateway,
+        gcs_server_program,
+        gcs_client,
+        hdfs_class_path,
+        hdfs_client,
+        prism,
+    ):
         fetch(CACHE, lambda line: print(line, flush=True))
 
 

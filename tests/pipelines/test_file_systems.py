@@ -10,6 +10,7 @@ from pipelines import file_systems
 from pipelines.beam_files import BeamFiles
 from pipelines.file_systems import FileSystems
 from pipelines.gcs_files import GcsFiles
+from pipelines.hdfs_files import HdfsFiles
 from pipelines.s3_files import S3Files, without_keys
 
 OPTIONS = ("--s3_endpoint_url=http://127.0.0.1:9", "--s3_access_key_id=a", "--s3_secret_access_key=b")
@@ -27,6 +28,7 @@ def test_object_stores_are_served_by_boxbeam_and_the_rest_by_beam(all_installed)
     assert isinstance(files._of("S3://b/a"), S3Files)
     assert isinstance(files._of("gs://b/a"), GcsFiles)
     assert isinstance(files._of("azfs://b/a"), BeamFiles)
+    assert isinstance(files._of("hdfs://b/a"), HdfsFiles)
     assert files._of("hdfs://b/a") is files._of("hdfs://c/d")
 
 
@@ -59,6 +61,11 @@ def test_a_missing_package_is_named_with_the_command_that_brings_it(monkeypatch,
 def test_a_module_in_a_package_that_is_not_there_is_not_installed():
     assert not file_systems._is_installed("no_such_package.inner.module")
     assert file_systems._is_installed("apache_beam.io.filesystems")
+
+
+def test_hdfs_without_its_options_is_refused(all_installed):
+    with pytest.raises(UsageError, match="hdfs:// needs --hdfs_host, --hdfs_port"):
+        FileSystems(["--hdfs_host=a"]).stat("hdfs://a/b")
 
 
 def test_other_kinds_are_refused_unless_beam_plugins_may_bring_them():
