@@ -3,7 +3,6 @@
 # Item processes unpickle this job and never import Beam: keep this module, and what it imports, free of it.
 
 import dataclasses
-import importlib.metadata
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -21,6 +20,7 @@ from od_core.model.tensors import API_TENSORS, ModelTensors
 from od_core.records.file import is_record_name
 from od_core.records.tfrecord import is_gzip
 from od_core.schemas import FrameError, FrameRow, detections_table
+from od_core.version import version_of
 from od_core.video.frames import VIDEO_EXTENSIONS
 from od_core.video.sampling import EVERY_FRAME, Sampling
 from pipelines import sources
@@ -112,7 +112,7 @@ class InferJob:
             "labels": {str(class_id): label for class_id, label in self.label_map.labels.items()},
             "jpeg_decoder": JPEG_DECODERS[self.decoder],
             "options": dict(self.options),
-            "versions": {package: _version(package) for package in _VERSIONS_OF},
+            "versions": {package: version_of(package) for package in _VERSIONS_OF},
         }
 
     def score_limit(self, kind: str) -> float:
@@ -224,10 +224,3 @@ def _is_compressed(source: Source) -> bool:
             return is_gzip(file)
     except OSError:
         return False
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None

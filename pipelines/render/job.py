@@ -7,7 +7,6 @@ items; `publish` removes those of inputs that are no longer in the detections.
 # Item processes unpickle this job and never import Beam: keep this module, and what it imports, free of it.
 
 import dataclasses
-import importlib.metadata
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 
 from od_core import storage
 from od_core.schemas import FrameError
+from od_core.version import version_of
 from pipelines.dataset import Dataset, fingerprint
 from pipelines.grouping import ItemLimit, by_limits
 from pipelines.items import Ask, Failure, Item, Piece, Source
@@ -52,7 +52,7 @@ class RenderJob(RenderChoices):
     @property
     def provenance(self) -> Mapping[str, object]:
         """Options and library versions."""
-        versions = {package: _version(package) for package in _VERSIONS_OF}
+        versions = {package: version_of(package) for package in _VERSIONS_OF}
         return {"options": dict(self.options), "versions": versions}
 
     def check(self, ask: Ask) -> None:
@@ -151,10 +151,3 @@ def _remove_crops_of_failed_videos(output: str, files: Iterable[DataFile]) -> No
     paths = [info.path for info in storage.walk(output)]
     names = [path.removeprefix(f"{output.rstrip('/')}/").partition("/")[2] for path in paths]  # below those of classes
     storage.remove([path for path, name in zip(paths, names, strict=True) if posixpath.dirname(name) in folders])
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
