@@ -112,8 +112,16 @@ def test_the_other_jobs_take_such_rows(place: pathlib.Path, capsys: pytest.Captu
         boxes = ["--input", str(place / name), "--images", str(place / "voc/JPEGImages"), "--format", "detections"]
         labels = ["--label_map", str(place / "voc/labels.pbtxt")]
         assert convert.main([*boxes, *labels, "--output", str(out / "records"), *quiet]) == 0
-    for made in ("coco.json", "records/train-00000-of-00001.tfrecord"):
-        assert (place / "found_out" / made).read_bytes() == (place / "plain_out" / made).read_bytes(), made
+    found, plain = (
+        json.loads((place / f"{name}_out/coco.json").read_text())["annotations"] for name in ("found", "plain")
+    )
+    assert {"segmentation", "keypoints"} <= found[0].keys() - plain[0].keys()
+    boxes = plain[0].keys() - {"area"}  # of the mask, where there is one
+    assert [{name: one[name] for name in boxes} for one in found] == [
+        {name: one[name] for name in boxes} for one in plain
+    ]
+    made = "records/train-00000-of-00001.tfrecord"
+    assert (place / "found_out" / made).read_bytes() == (place / "plain_out" / made).read_bytes()
     scores = [json.loads((place / f"{name}_out/scores/metrics.json").read_text()) for name in ("found", "plain")]
     assert scores[0]["metrics"] == scores[1]["metrics"]
     assert np.isfinite(scores[0]["metrics"]["DetectionBoxes_Precision/mAP"])
