@@ -138,6 +138,8 @@ def _run_told(work: Work, engine: Engine, progress: Progress, args: argparse.Nam
     started = time.time()
     try:
         with progress:
+            if work.job.options.get("--identity") == "content":
+                progress.say("reading all of every input first, to see which have changed (--identity content)")
             result = run(work, engine, progress, max_failed_ratio=args.max_failed_ratio)
     except UsageError as error:
         progress.log(f"refused: {error}")

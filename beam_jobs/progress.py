@@ -52,7 +52,7 @@ class Progress:
             done = len(plan.sources) - plan.open_inputs
             already = f", {done:,} of them done already" if done else ""
             inputs = f"{len(plan.sources):,} input{'s' if len(plan.sources) != 1 else ''}"
-            self._say(f"{inputs}{already}; starting")
+            self.say(f"{inputs}{already}; starting")
 
     def opened(self, seconds: float) -> None:
         """See Observer."""
@@ -157,7 +157,8 @@ class Progress:
         if self._log is not None:
             self._log.write(message)
 
-    def _say(self, message: str) -> None:
+    def say(self, message: str) -> None:
+        """Say a line, in the log too."""
         self.log(message)
         self.note(message)
 

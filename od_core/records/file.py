@@ -10,12 +10,15 @@ from od_core import storage
 from od_core.errors import RecordError
 from od_core.records.tfrecord import is_gzip, read_records
 
-_NAME = re.compile(r"\.(tf_?records?|records?)(-\d+-of-\d+)?(\.gz)?$|-\d{5}-of-\d{5}$", re.IGNORECASE)
+_NAME = re.compile(r"\.(tf_?records?|records?)(-\d+-of-\d+)?(\.gz)?$|(?<!\.data)-\d{5}-of-\d{5}$", re.IGNORECASE)
 _DRAIN_BYTES = 1 << 20
 
 
 def is_record_name(path: str) -> bool:
-    """Whether a file is one of TFRecords by its name: a.tfrecord, a.record-00000-of-00010, train-00000-of-00010, ..."""
+    """Whether a file is one of TFRecords by its name: a.tfrecord, a.record-00000-of-00010, train-00000-of-00010, ...
+
+    Checkpoints of TensorFlow, model.ckpt.data-00000-of-00001, are none.
+    """
     return _NAME.search(path) is not None
 
 

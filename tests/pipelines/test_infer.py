@@ -406,6 +406,7 @@ def test_a_device_that_is_not_there_is_refused(
         ("a.jpg.part", None),
         ("jpg", None),
         ("labels.pbtxt", None),
+        ("model.ckpt.data-00000-of-00001", None),
     ],
 )
 def test_kinds_are_known_by_name(name: str, kind: str | None) -> None:
