@@ -20,17 +20,18 @@ from od_core.annotations.image_folder import ImageFolder
 from od_core.annotations.reading import ReadingOptions
 from od_core.annotations.voc import VocAnnotations
 from od_core.box_policy import POLICIES
-from od_core.closest_name import did_you_mean
 from od_core.errors import LabelMapError, OutputError, UsageError
 from od_core.label_map import LabelMap
 from od_core.records.index import RECORD_INDEX, RECORDS_VERSION, RecordPlace, record_index_table
 from od_core.records.stored_image import DEFAULT_RULES, ImageRules
 from od_core.schemas import FrameError, FrameRow
+from pipelines.convert import messages as convert_messages
 from pipelines.convert import remarks as convert_remarks
 from pipelines.convert.collect import AnnotationSet, make_convert_plan
 from pipelines.convert.layout import Layout
-from pipelines.convert.plan import ConvertPlan, LabelUse, PlanHeader, ShardPlans
+from pipelines.convert.plan import ConvertPlan, PlanHeader, ShardPlans
 from pipelines.convert.report import REPORT_FILE, conversion_report, report_text
+from pipelines.convert.rules import RecordRules
 from pipelines.convert.shards import (
     SHARD_NAME,
     ShardFile,
@@ -51,8 +52,6 @@ from pipelines.sources import Found
 
 UNKNOWN_LABEL = ("fail", "skip")
 LABEL_MAP = "label_map.pbtxt"
-
-_NAMED = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +93,11 @@ class ConvertJob:
     def __post_init__(self) -> None:
         if self.boxes not in POLICIES or self.unknown_label not in UNKNOWN_LABEL:
             raise ValueError(f"unknown policy: boxes {self.boxes!r}, unknown_label {self.unknown_label!r}")
+
+    @property
+    def record_rules(self) -> RecordRules:
+        """What workers need of it."""
+        return RecordRules(self.boxes, self.masks, self.keypoints, self.image_rules)
 
     @property
     def options(self) -> Mapping[str, str]:
@@ -138,7 +142,7 @@ class ConvertJob:
         self._refuse_unknown_labels(plan)
         sources = sorted(plan.sources())
         if not sources:
-            raise UsageError(_nothing_to_do(ask.inputs, plan.header))
+            raise UsageError(convert_messages.nothing_to_do(ask.inputs, plan.header))
         self._refuse_foreign_shards(ask)
         return Found(sources, {}, lambda output: _prepare(output, plan))
 
@@ -162,7 +166,7 @@ class ConvertJob:
         """See Job."""
         from pipelines.convert.worker import ConvertWorker
 
-        return ConvertWorker(self, output)
+        return ConvertWorker(self.record_rules, output)
 
     def failed_rows(self, piece: Piece, failure: Failure) -> pa.Table:
         """One row without a record."""
@@ -206,7 +210,7 @@ class ConvertJob:
             "label_map": LABEL_MAP if header.label_map else None,
             "shards": [file._asdict() for file in shards],
             "annotations_not_used": len(header.loose_faults),
-            "notes": _notes(list(self.layout.splits or {}), shards, header),
+            "notes": convert_messages.notes(list(self.layout.splits or {}), shards, header),
         }
 
     def _made_shards(self, output: str, header: PlanHeader) -> dict[str, ShardFile]:
@@ -279,34 +283,12 @@ class ConvertJob:
             return
         unknown = {name: use for name, use in plan.labels.items() if label_map.id_of(name) is None}
         if unknown and len(unknown) == len(plan.labels):
-            raise LabelMapError(_unknown_labels(unknown, label_map, "; no class of the annotations is in it"))
+            raise LabelMapError(
+                convert_messages.unknown_labels(unknown, label_map, "; no class of the annotations is in it")
+            )
         if unknown and self.unknown_label == "fail":
             advice = ", or leave such objects out with --unknown_label skip"
-            raise LabelMapError(_unknown_labels(unknown, label_map, advice))
-
-
-def _unknown_labels(unknown: Mapping[str, LabelUse], label_map: LabelMap, advice: str) -> str:
-    names = list(label_map.names.values())
-    told = []
-    for name, use in sorted(unknown.items(), key=lambda pair: (-pair[1].objects, pair[0]))[:_NAMED]:
-        guess = did_you_mean(name, names, lead=", ", quoted=True)
-        told.append(f"{name!r} ({_counted(use.objects, 'object')}, first in {use.place}{guess})")
-    more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-    return (
-        f"the label map has no class called {'; '.join(told)}{more}. It has: {', '.join(names[:20])}. Correct the"
-        f" annotations or the label map{advice}"
-    )
-
-
-def _nothing_to_do(inputs: Sequence[str], header: PlanHeader) -> str:
-    where = ", ".join(inputs)
-    if not header.in_no_split.images:
-        return f"{where}: no image is annotated in there"
-    return (
-        f"{where}: nothing says which split its {header.in_no_split.images:,} images are in, expected the lists"
-        " ImageSets/Main/train.txt and val.txt of a Pascal VOC folder, or --input train=PATH val=PATH; or divide them"
-        " by shares, such as --splits train=0.8,val=0.2"
-    )
+            raise LabelMapError(convert_messages.unknown_labels(unknown, label_map, advice))
 
 
 def _prepare(output: str, plan: ConvertPlan) -> None:
@@ -327,25 +309,3 @@ def _write_report(output: str, report: Mapping[str, Any]) -> None:
     path, text = storage.join(output, REPORT_FILE), report_text(report)
     if storage.stat(path) is None or storage.read_bytes(path) != text.encode():
         storage.write_text(path, text)
-
-
-def _notes(names: Iterable[str], files: Sequence[ShardFile], header: PlanHeader) -> list[str]:
-    """What a person should read at the end."""
-    splits: dict[str, list[ShardFile]] = {name: [] for name in names}
-    for file in files:
-        splits.setdefault(file.split, []).append(file)
-    notes = []
-    for split, shards in splits.items():
-        records = _counted(sum(file.records for file in shards), "record")
-        notes.append(f"{split}: {records} in {_counted(len(shards), 'shard')}" if shards else f"{split}: no images")
-    if header.unused_splits:
-        names = ", ".join(header.unused_splits)
-        notes.append(f"the data set has splits of its own ({names}), which were not used; --splits given takes them")
-    if header.loose_faults:
-        first = "; ".join(header.loose_faults[:_NAMED])
-        notes.append(f"{_counted(len(header.loose_faults), 'annotation')} could not be used: {first}")
-    return notes
-
-
-def _counted(count: int, thing: str) -> str:
-    return f"{count:,} {thing}{'s' * (count != 1)}"

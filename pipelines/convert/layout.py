@@ -94,7 +94,7 @@ class Layout:
             return
         if self.split_by != "folder" and not any(re.search(self.split_by, key) for key in keys):
             raise UsageError(
-                f"--split_by: {self.split_by!r} is found in none of the {len(keys):,} image names, such as {keys[0]}"
+                f"--split_by: '{self.split_by}' is found in none of the {len(keys):,} image names, such as {keys[0]}"
             )
         groups = {self._group(key) for key in keys}
         if len(groups) == 1 and len(keys) > 1 and self.splits and len(self.splits) > 1:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from od_core import boxes, storage
 from od_core.annotations.annotated import AnnotatedObject
@@ -16,11 +16,9 @@ from od_core.records.stored_image import MADE_PNG, SCALED, TURNED, StoredImage, 
 from od_core.schemas import FrameError, FrameRow
 from pipelines.convert import remarks as convert_remarks
 from pipelines.convert.plan import PlanHeader, PlannedImage
+from pipelines.convert.rules import RecordRules
 from pipelines.convert.shapes import ShapeReader
 from pipelines.reading import frame_error, reading
-
-if TYPE_CHECKING:
-    from pipelines.convert.job import ConvertJob
 
 _TOO_LARGE = f"a file of more than {MAX_FILE_BYTES >> 20:,} MiB, more than any image that is decoded"
 
@@ -46,13 +44,13 @@ class Converted(NamedTuple):
 class RecordMaker:
     """Makes records by the rules of a job; holds one annotation file open."""
 
-    def __init__(self, job: "ConvertJob", header: PlanHeader):
-        self._job = job
+    def __init__(self, rules: RecordRules, header: PlanHeader):
+        self._rules = rules
         self._label_map = header.label_map
         self._labels = header.label_map.labels if header.label_map else {}
         self._ids: dict[str, int] = {}
         self._with_pose = header.format == "voc"
-        self._shapes = ShapeReader(masks=job.masks, keypoints=header.keypoints if job.keypoints else {})
+        self._shapes = ShapeReader(masks=rules.masks, keypoints=header.keypoints if rules.keypoints else {})
 
     def convert(self, planned: PlannedImage) -> Converted:
         """The record of an image. What is wrong with an image never raises: it becomes a failed row."""
@@ -66,7 +64,7 @@ class RecordMaker:
             reason = convert_remarks.IMAGE_NOT_READABLE
             encoded = _read(planned)
             reason = convert_remarks.IMAGE_DAMAGED
-            image = stored_image(encoded, self._job.image_rules)
+            image = stored_image(encoded, self._rules.images)
             reason = convert_remarks.IMAGE_OF_ANOTHER_SIZE
             placed = placed_objects(planned.annotated.in_pixels(image.width, image.height), image)
             reason = convert_remarks.IMAGE_WITH_REFUSED_BOXES
@@ -93,7 +91,7 @@ class RecordMaker:
 
     def _kept(self, planned: PlannedImage, placed: Placed) -> KeptObjects:
         try:
-            return apply_policy(placed.objects, placed.width, placed.height, self._job.boxes)
+            return apply_policy(placed.objects, placed.width, placed.height, self._rules.boxes)
         except AnnotationError as error:
             raise AnnotationError(f"{planned.annotated.place}: {error}") from error
 

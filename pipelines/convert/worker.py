@@ -3,7 +3,6 @@
 import contextlib
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from od_core import storage
 from od_core.images import quiet_pillow
@@ -12,22 +11,21 @@ from pipelines.convert import remarks as convert_remarks
 from pipelines.convert.index import ShardIndex
 from pipelines.convert.plan import ShardPlans
 from pipelines.convert.record import RecordMaker
+from pipelines.convert.rules import RecordRules
 from pipelines.convert.shards import ShardWriter, note_shard, plan_path, shards_folder
 from pipelines.items import Item
 from pipelines.job import Watch
 from pipelines.parts import RowWriter
 
-if TYPE_CHECKING:
-    from pipelines.convert.job import ConvertJob
-
-_BUFFER_BYTES = 1 << 20
+# Records of large images are larger: they go into the file as they are, without being copied into the buffer.
+_BUFFER_BYTES = 1 << 16
 
 
 class ConvertWorker:
     """Writes shards as a plan says, which it reads at the first item: on a cluster it opens before there is a plan."""
 
-    def __init__(self, job: "ConvertJob", output: str):
-        self._job = job
+    def __init__(self, rules: RecordRules, output: str):
+        self._rules = rules
         self._output = output
         self._opened = contextlib.ExitStack()
 
@@ -42,7 +40,7 @@ class ConvertWorker:
 
     @functools.cached_property
     def _records(self) -> RecordMaker:
-        return self._opened.enter_context(contextlib.closing(RecordMaker(self._job, self._plans.header)))
+        return self._opened.enter_context(contextlib.closing(RecordMaker(self._rules, self._plans.header)))
 
     @property
     def provenance(self) -> Mapping[str, object]:

@@ -101,7 +101,7 @@ def test_a_division_that_divides_nothing(refusal: Callable[..., str]) -> None:
         "--split_by folder: all 10 images are in one folder, so they cannot be divided among train, val; choose another"
         " --split_by, or one split such as --splits train=1"
     )
-    assert refusal(split_by="clip\\d").startswith("--split_by: 'clip\\\\d' is found in none of the 10 image names")
+    assert refusal(split_by="clip\\d").startswith("--split_by: 'clip\\d' is found in none of the 10 image names")
 
 
 @pytest.mark.parametrize(

@@ -131,14 +131,14 @@ class DeadlyJob(ConvertJob):
     """A conversion in which the image called DEADLY kills the process that begins with it."""
 
     def open_worker(self, output: str, threads: int) -> Worker:
-        return _DeadlyWorker(self, output)
+        return _DeadlyWorker(self.record_rules, output)
 
 
 class HopelessJob(ConvertJob):
     """A conversion of which no item that holds DEADLY ever comes to its first image."""
 
     def open_worker(self, output: str, threads: int) -> Worker:
-        return _HopelessWorker(self, output)
+        return _HopelessWorker(self.record_rules, output)
 
 
 class _DeadlyWorker(ConvertWorker):

@@ -187,7 +187,7 @@ def test_thirds_sum_to_one():
     ("split_by", "message"),
     [
         ("folder", "--split_by folder: all 2 images are in one folder, so they cannot be divided among train, val"),
-        (r"img(\d+)_", r"--split_by: 'img(\\d+)_' is found in none of the 2 image names, such as in/a1.jpg"),
+        (r"img(\d+)_", r"--split_by: 'img(\d+)_' is found in none of the 2 image names, such as in/a1.jpg"),
         ("(in)/", "--split_by (in)/: all 2 images agree in it: 'in', so they cannot be divided among train, val"),
     ],
 )

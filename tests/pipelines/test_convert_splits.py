@@ -123,6 +123,9 @@ def test_changed_lists_make_the_shards_anew(tmp_path: pathlib.Path) -> None:
 def test_nothing_that_says_what_is_in_which_split(tmp_path: pathlib.Path) -> None:
     with pytest.raises(UsageError, match="nothing says which split its 3 images are in, expected the lists ImageSets"):
         do(write_voc(tmp_path / "in", 3), tmp_path / "out", GIVEN)
+    yolo = {"data.yaml": "names: [cat]", "images/a.jpg": picture(), "labels/a.txt": "0 0.5 0.5 0.2 0.2"}
+    with pytest.raises(UsageError, match=r"expected train: and val: in data[.]yaml, or --input train=PATH"):
+        do(write_files(tmp_path / "yolo", yolo), tmp_path / "out", GIVEN)
 
 
 def coco_of(root: pathlib.Path, name: str, count: int = 2) -> pathlib.Path:
