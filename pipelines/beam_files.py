@@ -1,16 +1,16 @@
-"""Apache Beam's file systems (gs://, hdfs:// and others) behind od_core.storage."""
+"""Apache Beam's file systems (azfs://, and what plugins add) behind od_core.storage."""
 
 import contextlib
 import hashlib
 import pathlib
 import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, cast
 
 from od_core.errors import StorageError, UsageError
 from od_core.storage import FileInfo
+from pipelines.remote_errors import writing
 
 _COPY_BYTES = 8 << 20
 
@@ -60,28 +60,21 @@ class BeamFiles:
         return cast(BinaryIO, self._files.open(path, compression_type=CompressionTypes.UNCOMPRESSED))
 
     def upload(self, local: pathlib.Path, path: str) -> None:
-        """See storage.RemoteFiles: an object appears when its upload is closed, a file of HDFS when it is renamed."""
+        """See storage.RemoteFiles: an object appears when its upload is closed."""
         from apache_beam.io.filesystem import CompressionTypes
 
-        in_place = not path.lower().startswith("hdfs://")
-        folder, _, name = path.rpartition("/")
-        uploaded = path if in_place else f"{folder}/.boxbeam-{uuid.uuid4().hex}-{name}"
-        with _writing(path):
+        with writing(path):
             with open(local, "rb") as source:
-                target = self._files.create(uploaded, compression_type=CompressionTypes.UNCOMPRESSED)
+                target = self._files.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
                 shutil.copyfileobj(source, target, _COPY_BYTES)
                 target.close()
-            arrived = self.stat(uploaded)
+            arrived = self.stat(path)
             if arrived is None or arrived.size != local.stat().st_size:
                 raise OSError(f"{arrived.size if arrived else 'no'} bytes arrived of {local.stat().st_size}")
-        if not in_place:
-            self.move(uploaded, path)
 
     def move(self, source: str, target: str) -> None:
         """See storage.RemoteFiles: object stores copy, and then remove."""
-        with _writing(target):
-            if target.lower().startswith("hdfs://") and self._files.exists(target):
-                self._files.delete([target])  # its rename replaces nothing
+        with writing(target):
             self._files.rename([source], [target])
 
     def remove(self, paths: list[str]) -> None:
@@ -119,18 +112,6 @@ class BeamFiles:
 
 def _info(metadata: Any) -> FileInfo:
     return FileInfo(metadata.path, metadata.size_in_bytes, round(1000 * (metadata.last_updated_in_seconds or 0)))
-
-
-@contextlib.contextmanager
-def _writing(path: str) -> Iterator[None]:
-    try:
-        yield
-    except (StorageError, UsageError):
-        raise
-    except Exception as error:  # Beam's file systems raise what their client libraries raise
-        raise StorageError(
-            f"{path}: cannot be written ({error}); repeat the command when this is mended: finished work is kept"
-        ) from error
 
 
 @contextlib.contextmanager

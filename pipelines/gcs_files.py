@@ -4,7 +4,6 @@ Apache Beam's own file system for it takes names for patterns where it removes f
 for the bucket again with every call, and has to be imported with Beam; item processes do without.
 """
 
-import contextlib
 import errno
 import importlib
 import io
@@ -17,6 +16,7 @@ from typing import Any, BinaryIO, NoReturn, cast
 from od_core.errors import BoxbeamError, StorageError, UsageError
 from od_core.storage import FileInfo
 from pipelines.range_reader import Fetched, RangeReader
+from pipelines.remote_errors import writing
 
 _REMOVED_AT_ONCE = 16
 _LISTED = "items(name,size,updated),nextPageToken"
@@ -83,12 +83,12 @@ class GcsFiles:
 
     def upload(self, local: pathlib.Path, path: str) -> None:
         """See storage.RemoteFiles: an object appears when its upload is complete, its checksum checked."""
-        with _writing(path):
+        with writing(path):
             self._blob(path).upload_from_filename(str(local), checksum="crc32c")
 
     def move(self, source: str, target: str) -> None:
         """See storage.RemoteFiles: copied by the server, then removed."""
-        with _writing(target):
+        with writing(target):
             blob, token = self._blob(source), None
             while True:
                 token, *_ = self._blob(target).rewrite(blob, token=token)
@@ -102,7 +102,7 @@ class GcsFiles:
             list(threads.map(self._remove, paths))
 
     def _remove(self, path: str) -> None:
-        with _writing(path, "removed"):
+        with writing(path, "removed"):
             try:
                 self._blob(path).delete()
             except Exception as error:
@@ -123,7 +123,7 @@ class GcsFiles:
     def replace(self, path: str, content: bytes, version: str | None) -> str | None:
         """See storage.RemoteFiles: the server compares."""
         blob = self._blob(path)
-        with _writing(path):
+        with writing(path):
             try:
                 blob.upload_from_string(content, if_generation_match=int(version or 0))
             except Exception as error:
@@ -212,15 +212,3 @@ def _refuse(path: str, what: str, error: Exception) -> NoReturn:
             f"{path}: cannot be {what}: Google does not permit it with these credentials ({error})"
         ) from error
     raise StorageError(f"{path}: cannot be {what} ({error})") from error
-
-
-@contextlib.contextmanager
-def _writing(path: str, what: str = "written") -> Iterator[None]:
-    try:
-        yield
-    except BoxbeamError:
-        raise
-    except Exception as error:  # Google's, the connection's, the local disk's
-        raise StorageError(
-            f"{path}: cannot be {what} ({error}); repeat the command when this is mended: finished work is kept"
-        ) from error

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, NoReturn, cast
 from od_core.errors import BoxbeamError, StorageError, UsageError
 from od_core.storage import FileInfo
 from pipelines.range_reader import Fetched, RangeReader
+from pipelines.remote_errors import writing
 
 _TEMPORARY = ".boxbeam-"
 _WORK = "_work"
@@ -103,7 +104,7 @@ class HdfsFiles:
         place = self._place(path)
         folder, _, name = place.rpartition("/")
         temporary = f"{folder}/{_TEMPORARY}{uuid.uuid4().hex}-{name}"
-        with _writing(path):
+        with writing(path):
             try:
                 with open(local, "rb") as content:
                     self._client.write(temporary, data=content)  # makes folders, too
@@ -118,7 +119,7 @@ class HdfsFiles:
 
     def move(self, source: str, target: str) -> None:
         """See storage.RemoteFiles."""
-        with _writing(target):
+        with writing(target):
             self._client.makedirs(self._place(target).rpartition("/")[0])
             self._rename(self._place(source), self._place(target))
 
@@ -126,7 +127,7 @@ class HdfsFiles:
         """See storage.RemoteFiles; folders for work in progress go with the last file in them."""
         for path in paths:
             place = self._place(path)
-            with _writing(path, "removed"):
+            with writing(path, "removed"):
                 self._client.delete(place)
             with contextlib.suppress(Exception):  # the server refuses to delete one that is not empty
                 while f"/{_WORK}/" in f"{(place := place.rpartition('/')[0])}/" and self._client.delete(place):
@@ -145,7 +146,7 @@ class HdfsFiles:
         found = self.read_versioned(path)
         if (found[1] if found else None) != version:
             return None
-        with _writing(path):
+        with writing(path):
             try:
                 self._client.write(self._place(path), data=content, overwrite=version is not None)
             except Exception as error:
@@ -157,7 +158,7 @@ class HdfsFiles:
     def remove_leftovers(self, folder: str) -> None:
         """See storage.RemoteFiles: what was being written when a process was killed."""
         place = self._place(folder)
-        with _writing(folder, "cleaned up"):
+        with writing(folder, "cleaned up"):
             if self._client.status(place, strict=False) is None:
                 return
             for (here, _), _, files in self._client.walk(place, status=True):
@@ -174,15 +175,3 @@ def _refuse(path: str, what: str, error: Exception) -> NoReturn:
     if isinstance(error, BoxbeamError):
         raise error
     raise StorageError(f"{path}: cannot be {what} ({error})") from error
-
-
-@contextlib.contextmanager
-def _writing(path: str, what: str = "written") -> Iterator[None]:
-    try:
-        yield
-    except BoxbeamError:
-        raise
-    except Exception as error:  # the server's, the connection's, the local disk's
-        raise StorageError(
-            f"{path}: cannot be {what} ({error}); repeat the command when this is mended: finished work is kept"
-        ) from error

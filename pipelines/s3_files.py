@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, NamedTuple, NoReturn, cast
 from od_core.errors import BoxbeamError, StorageError, UsageError
 from od_core.storage import FileInfo
 from pipelines.range_reader import Fetched, RangeReader
+from pipelines.remote_errors import writing
 
 _KEYS = ("--s3_access_key_id", "--s3_secret_access_key", "--s3_session_token")
 _PART_BYTES = 64 << 20  # of an upload in parts: 10,000 of them are the most there may be
@@ -91,7 +92,7 @@ class S3Files:
         config = TransferConfig(
             multipart_threshold=_PART_BYTES, multipart_chunksize=_PART_BYTES, use_threads=False, max_concurrency=1
         )
-        with _writing(path):
+        with writing(path):
             self._client.upload_file(str(local), bucket, key, Config=config)
 
     def move(self, source: str, target: str) -> None:
@@ -100,7 +101,7 @@ class S3Files:
 
         (from_bucket, from_key), (bucket, key) = _place(source), _place(target)
         config = TransferConfig(multipart_threshold=_COPIED_AT_ONCE, multipart_chunksize=_COPIED_AT_ONCE)
-        with _writing(target):
+        with writing(target):
             self._client.copy({"Bucket": from_bucket, "Key": from_key}, bucket, key, Config=config)
             self._client.delete_object(Bucket=from_bucket, Key=from_key)
 
@@ -113,7 +114,7 @@ class S3Files:
         for bucket, keys in by_bucket.items():
             for at in range(0, len(keys), _REMOVED_AT_ONCE):
                 some = [{"Key": key} for key in keys[at : at + _REMOVED_AT_ONCE]]
-                with _writing(f"s3://{bucket}/{some[0]['Key']}", "removed"):
+                with writing(f"s3://{bucket}/{some[0]['Key']}", "removed"):
                     answer = self._client.delete_objects(Bucket=bucket, Delete={"Objects": some, "Quiet": True})
                     for failed in answer.get("Errors", []):
                         raise OSError(f"{failed['Key']}: {failed.get('Message') or failed.get('Code')}")
@@ -133,7 +134,7 @@ class S3Files:
         """See storage.RemoteFiles: the server compares."""
         bucket, key = _place(path)
         condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": version}
-        with _writing(path):
+        with writing(path):
             try:
                 return str(self._client.put_object(Bucket=bucket, Key=key, Body=content, **condition)["ETag"])
             except Exception as error:
@@ -295,15 +296,3 @@ def _refuse(path: str, what: str, error: Exception) -> NoReturn:
     if _code(error) in _FORBIDDEN:
         raise UsageError(f"{path}: cannot be {what}: S3 does not permit it with these credentials ({error})") from error
     raise StorageError(f"{path}: cannot be {what} ({error})") from error
-
-
-@contextlib.contextmanager
-def _writing(path: str, what: str = "written") -> Iterator[None]:
-    try:
-        yield
-    except BoxbeamError:
-        raise
-    except Exception as error:  # S3's, the connection's, the transfer's, the local disk's
-        raise StorageError(
-            f"{path}: cannot be {what} ({error}); repeat the command when this is mended: finished work is kept"
-        ) from error
