@@ -62,8 +62,8 @@ def plan_text(work: Work, plan: Plan) -> str:
     """What `--dry_run` prints."""
     lines = [
         f"{work.job.name}: plan for {work.ask.output} (nothing is done)",
-        f"  inputs: {_kinds(plan.kinds)} ({byte_size(plan.source_bytes)})",
-        f"  to do:  {_kinds(plan.open_kinds)} ({byte_size(plan.weight)}) in {counted(len(plan.items), 'items')}",
+        f"  inputs: {_kinds(work, plan.kinds)} ({byte_size(plan.source_bytes)})",
+        f"  to do:  {_kinds(work, plan.open_kinds)} ({byte_size(plan.weight)}) in {counted(len(plan.items), 'items')}",
         f"  with:   {counted(work.spread.processes, 'item processes')}, {counted(work.spread.threads, 'threads')} each",
     ]
     if plan.ignored:
@@ -213,8 +213,19 @@ def counted(count: int, things: str) -> str:
     return f"{count:,} {things}"
 
 
-def _kinds(kinds: Mapping[str, int]) -> str:
-    told = [counted(n, f"{kind}s") for kind, n in sorted(kinds.items())]
+def _kinds(work: Work, kinds: Mapping[str, int]) -> str:
+    if work.job.name == "convert":  # a kind is a shard, of which there may be thousands
+        from pipelines.convert.shards import split_of
+
+        splits: dict[str, list[int]] = {}
+        for shard, images in sorted(kinds.items()):
+            splits.setdefault(split_of(shard), []).append(images)
+        told = [
+            f"{counted(sum(images), 'images')} in {counted(len(images), 'shards')} of {split}"
+            for split, images in splits.items()
+        ]
+    else:
+        told = [counted(n, f"{kind}s") for kind, n in sorted(kinds.items())]
     return ", ".join(told[:_KINDS_SHOWN]) + (", ..." if len(told) > _KINDS_SHOWN else "") or "nothing"
 
 
