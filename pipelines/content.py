@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from od_core import storage
+from od_core.errors import BoxbeamError
 from pipelines.items import Source
 from pipelines.ordered import ordered_map
 
@@ -36,7 +37,7 @@ def content_version(uri: str, stopped: threading.Event | None = None) -> int:
         with storage.open_input(uri) as file:
             while (chunk := file.read(_CHUNK_BYTES)) and not (stopped and stopped.is_set()):
                 digest.update(chunk)
-    except OSError:
+    except (OSError, BoxbeamError):
         return _UNREADABLE
     return int.from_bytes(digest.digest()) >> 1
 

@@ -102,7 +102,7 @@ class _Magnitude:
             return min(self.best, most)
         if shape not in self._measured:
             if len(self._measured) == _MOST_MEASURED:
-                return min(_FIRST_SIZES[0], most)
+                del self._measured[next(iter(self._measured))]  # if it is a common one, it will be back
             self._measured[shape] = {size: [] for size in _FIRST_SIZES if size <= most}
         runs = self._measured[shape]
         return min(runs, key=lambda size: len(runs[size]))  # of equal ones the first
@@ -117,8 +117,8 @@ class _Magnitude:
             return
         least = {size: min(taken) for size, taken in sorted(runs.items())}
         best = next(size for size in least if least[size] * _WORTH_IT <= min(least.values()))
-        larger = 2 * size_limit if (size_limit := max(runs)) == best else 0
-        if larger and larger <= min(_LARGEST, _LARGEST_BATCH_BYTES // max(1, math.prod(shape))):
+        larger = 2 * best
+        if best == max(runs) and larger <= min(_LARGEST, _LARGEST_BATCH_BYTES // max(1, math.prod(shape))):
             self._measured[shape] = {best: [], larger: []}  # side by side again: the machine may be busier by now
         else:
             self.best, self.shape, self._measured = best, shape, {}
