@@ -50,10 +50,10 @@ def content_versions(uris: Iterable[str]) -> Iterator[int]:
     if first is None:
         return
     count = _REMOTE_LOOKS if storage.is_remote(first) else len(os.sched_getaffinity(0))
+    every = itertools.chain((first,), uris)
     with ThreadPoolExecutor(count, "boxbeam-digest") as threads:
         try:
-            yield content_version(first)
-            yield from ordered_map(lambda uri: content_version(uri, stopped), uris, threads, ahead=2 * count)
+            yield from ordered_map(lambda uri: content_version(uri, stopped), every, threads, ahead=2 * count)
         finally:
             stopped.set()  # Ctrl-C is not to wait for a film to be read
 
