@@ -11,6 +11,8 @@ from od_core.drawing.palette import DARK, WHITE, Colour
 from od_core.drawing.tags import ImageArray, blend, canvas_of
 from od_core.drawing.text import Mask, fitting_mask, line_height
 
+_MOST_HIDDEN = 1 / 3
+
 
 def fit_within(image: ImageArray, max_side: int | None) -> ImageArray:
     """The image itself, or one made smaller, its height and width at most `max_side` pixels (None: as it is).
@@ -29,6 +31,8 @@ def caption(
     image: ImageArray, text: str, legend: Sequence[tuple[Colour, str]] = (), *, out: ImageArray | None = None
 ) -> ImageArray:
     """A copy of the image with a line of text in its lower left corner, white on the darkened picture.
+
+    Lines that would hide more than a third of a low picture are left out.
 
     Args:
         image: uint8 (H, W, 3) RGB.
@@ -50,7 +54,7 @@ def caption(
         lines[-1].append(segment)
         room -= segment.width + 2 * margin
     bottom = int(image.shape[0])
-    for line in reversed(lines):
+    for line in reversed(lines[: int(bottom * _MOST_HIDDEN) // line_height(size)]):
         bottom = _draw_line(image, line, bottom, margin)
     return image
 

@@ -390,6 +390,14 @@ class TestCaption:
     def test_an_empty_one_changes_nothing(self) -> None:
         np.testing.assert_array_equal(caption(GREY, ""), GREY)
 
+    @pytest.mark.parametrize(("height", "hidden"), [(30, 0), (50, 1), (400, 3)])
+    def test_a_caption_hides_no_more_than_a_third_of_a_low_picture(self, height: int, hidden: int) -> None:
+        image = np.full((height, 90, 3), 200, np.uint8)
+        legend = [((86, 180, 233), "12 right"), ((213, 94, 0), "3 wrong")]
+        changed = (caption(image, "frame 7", legend) != image).any(axis=(1, 2)).sum()
+        assert (hidden - 1) * 14 < changed <= hidden * 14
+        assert changed <= height / 3
+
 
 class TestSideBySide:
     def test_two_pictures_a_gap_and_a_strip(self) -> None:
