@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from od_core.detected_frames import DetectedFrame
 from od_core.detections import Detections
+from od_core.errors import UsageError
 from od_core.exports.exporter import Classes, number, pixel_boxes, size_of
 
 
@@ -134,16 +135,12 @@ class CocoResultsExporter:
 
 
 class _Shape(NamedTuple):
-    """What one detection has beside its box: a mask or none, keypoints [y, x, score] in pixels or none."""
+    """What one detection has beside its box: a mask and its pixels, keypoints [y, x, score] in pixels, or None."""
 
     mask: bytes | None
+    area: float | None
     points: npt.NDArray[np.float64] | None
     size: tuple[int, int]
-
-    @property
-    def area(self) -> float | None:
-        """Of the mask, in pixels."""
-        return None if self.mask is None else float(hotcoco.mask.area({"size": list(self.size), "counts": self.mask}))
 
     def members(self, known: int) -> str:
         """The members of its JSON object that follow others; `known` is what stands at a keypoint that is known."""
@@ -161,14 +158,26 @@ class _Shape(NamedTuple):
 
 
 def _shapes(frame: DetectedFrame, found: Detections) -> Iterator[_Shape]:
-    """The shape of every detection, one that is empty where it has none."""
+    """The shape of every detection, one that is empty where it has none.
+
+    Raises:
+        UsageError: a mask that is none of this image.
+    """
     size = size_of(frame)
     for index in range(len(found)):
         mask = found.masks[index] or None if found.masks is not None else None
-        points = None
+        area = points = None
+        if mask is not None:
+            try:
+                area = float(hotcoco.mask.area({"size": list(size), "counts": mask}))
+            except ValueError as error:
+                raise UsageError(
+                    f"'{frame.name}': the mask of detection {index} is none of an image of {size[1]} x {size[0]}"
+                    f" pixels: {error}"
+                ) from error
         if found.keypoints is not None:
             points = found.keypoints[index].astype(np.float64) * (*size, 1)
-        yield _Shape(mask, points, size)
+        yield _Shape(mask, area, points, size)
 
 
 def _bbox(edges: Sequence[float]) -> str:

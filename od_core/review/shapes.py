@@ -45,8 +45,11 @@ def shapes_of(found: Detections, height: int, width: int) -> list[tuple[list[Rin
 
 
 def _outline(mask: bytes, height: int, width: int, points: int) -> list[Ring]:
-    """The rings of a mask, as many and as fine as so many points allow; the longest ones first."""
-    inside = np.ascontiguousarray(hotcoco.mask.decode({"size": [height, width], "counts": mask}))
+    """The rings of a mask, as many and as fine as so many points allow; the longest first; none if it is damaged."""
+    try:
+        inside = np.ascontiguousarray(hotcoco.mask.decode({"size": [height, width], "counts": mask}))
+    except ValueError:
+        return []
     scale = min(1.0, _DRAWN_SIDE / max(height, width))
     if scale < 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -23,6 +23,8 @@ from od_core.annotations.yolo import open_yolo
 from od_core.boxes import to_normalised
 from od_core.detected_frames import read_frames
 from od_core.detections import Detections
+from od_core.errors import UsageError
+from od_core.review.shapes import shapes_of
 from od_core.schemas import FrameRow, ground_truths_of
 from pipelines.evaluate.detection_forms import open_detections
 from pipelines.export import ExportAsk, export
@@ -194,6 +196,17 @@ def test_masks_and_keypoints_are_in_coco_where_pycocotools_and_boxbeam_read_them
     assert {key: list(found.masks or ()) for key, found in frames.items() if found is not None} == {
         row.key: list(row.detections.masks or ()) for row in rows if row.detections is not None
     }
+
+
+@pytest.mark.parametrize("mask", [b"garbage!", b"\xff\xfe", b"zzzzzzzzzzzz"])
+def test_masks_that_are_none_are_refused_by_name(tmp_path: pathlib.Path, mask: bytes) -> None:
+    row = shaped_row("a/b.png", np.random.default_rng(0), 3, (20, 10))
+    assert row.detections is not None
+    row = row._replace(detections=dataclasses.replace(row.detections, masks=(row.detections.masks[0], mask, b"")))
+    found = write_detections(tmp_path / "found", [row], LABELS)
+    with pytest.raises(UsageError, match=r"'a/b\.png': the mask of detection 1 is none of an image of 20 x 10 pixels"):
+        export(ExportAsk(str(found), str(tmp_path / "x.json"), "coco"))
+    assert [bool(rings) for rings, _ in shapes_of(row.detections, 10, 20)] == [True, False, False]
 
 
 @pytest.mark.parametrize("format", ["voc", "yolo", "csv", "megadetector", "tf_example"])
