@@ -67,7 +67,7 @@ def _build(root: beam.Pipeline, work: Work, folder: str, count: int, provenance:
 
 
 def _numbers(_: bytes, count: int) -> Iterator[tuple[str, int]]:
-    return ((str(number), number) for number in range(count))
+    return ((f"file {number}", number) for number in range(count))
 
 
 class _WriteFn(beam.DoFn):
