@@ -182,7 +182,7 @@ def test_a_long_video_survives_everything(flink: FlinkCluster, long_video: LongV
         assert process.wait(120) in (130, -signal.SIGINT), log.read_text()
     gate.unlink()
     run_to_end(infer, log=log, folder=tmp_path, env=env, timeout=150)
-    assert contents(output) == contents(long_video.here)
+    assert contents(output)["rows"] == contents(long_video.here)["rows"]  # one machine's are in more files
     assert not [path for path in output.rglob("*") if path.name.startswith((".", "_"))]
     again = [path for made in commits(flink.witness).values() for path in made if path in set(map(str, done))]
     assert sorted(again) == sorted(map(str, done))  # each once
