@@ -1,6 +1,7 @@
 """Item processes keep the memory of large arrays, unless their user has other wishes."""
 
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 
 from pipelines.process_memory import with_kept_memory
 
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 # Allocates and frees 100 MB; prints how many blocks were mapped for themselves (mallinfo2)
 # and how many pages the kernel had to find for the second time round.
 _ALLOCATE = """
@@ -52,3 +54,10 @@ def test_a_large_array_is_made_of_pages_that_are_there_already() -> None:
     assert (mapped > 0, faults > 10_000) == (True, True)  # else there is nothing to be gained
     mapped, faults = allocated(with_kept_memory(plain))
     assert (mapped, faults < 100) == (0, True)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's settings")
+def test_the_container_for_clusters_sets_the_same() -> None:
+    lines = (REPOSITORY / "deploy/dataflow/Dockerfile").read_text(encoding="utf-8").splitlines()
+    (line,) = (line for line in lines if line.startswith("ENV MALLOC"))
+    assert dict(setting.split("=", 1) for setting in line.split()[1:]) == with_kept_memory({})
