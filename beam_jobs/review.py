@@ -133,7 +133,8 @@ def _text(ask: "ReviewAsk", reviewed: "Reviewed") -> str:
     """The closing lines."""
     from beam_jobs.summary import counted
 
-    shown = f"{counted(reviewed.items, 'items')}, {counted(reviewed.detections, 'detections')}"
+    least = f" with a score of at least {ask.min_score:g}" if ask.min_score > 0 else ""
+    shown = f"{counted(reviewed.items, 'items')}, {counted(reviewed.detections, 'detections')}{least}"
     lines = [f"review: {shown}: open {ask.output.rstrip('/')}/index.html"]
     if reviewed.failed:
         lines.append(f"  {counted(reviewed.failed, 'failures')} among the detections' rows, listed in the overview")

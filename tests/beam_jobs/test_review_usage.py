@@ -19,7 +19,7 @@ def test_it_says_what_to_open(found: pathlib.Path, capsys: pytest.CaptureFixture
     pages = found.parent / "pages"
     assert cli.main(["review", "--detections", str(found), "--output", str(pages), "--workers", "1"]) == 0
     assert capsys.readouterr().out == (
-        f"review: 2 items, 1 detection: open {pages}/index.html\n"
+        f"review: 2 items, 1 detection with a score of at least 0.05: open {pages}/index.html\n"
         "  1 failure among the detections' rows, listed in the overview\n"
         "  2 originals cannot be shown, as the pages say; moved? give --source_root\n"
     )
