@@ -1,7 +1,6 @@
 """Apache Beam's file systems (azfs://, and what plugins add) behind od_core.storage."""
 
 import contextlib
-import hashlib
 import pathlib
 import shutil
 import tempfile
@@ -10,6 +9,7 @@ from typing import Any, BinaryIO, cast
 
 from od_core.errors import StorageError, UsageError
 from od_core.storage import FileInfo
+from pipelines.digest_version import digest_version, read_by_digest
 from pipelines.remote_errors import writing
 
 _COPY_BYTES = 8 << 20
@@ -84,11 +84,7 @@ class BeamFiles:
 
     def read_versioned(self, path: str) -> tuple[bytes, str] | None:
         """See storage.RemoteFiles."""
-        if self.stat(path) is None:
-            return None
-        with self.open(path) as file:
-            content = file.read()
-        return content, hashlib.sha256(content).hexdigest()
+        return read_by_digest(self, path)
 
     def replace(self, path: str, content: bytes, version: str | None) -> str | None:
         """See storage.RemoteFiles: Beam's file systems look and write in two steps."""
@@ -99,7 +95,7 @@ class BeamFiles:
             local = pathlib.Path(scratch, "content")
             local.write_bytes(content)
             self.upload(local, path)
-        return hashlib.sha256(content).hexdigest()
+        return digest_version(content)
 
     def remove_leftovers(self, folder: str) -> None:
         """See storage.RemoteFiles: what Beam does not finish to upload, its clients give up themselves."""

@@ -6,7 +6,6 @@ into folders that are. The options are Beam's (`--hdfs_host` and so on).
 
 import contextlib
 import errno
-import hashlib
 import importlib
 import io
 import pathlib
@@ -17,6 +16,8 @@ from typing import Any, BinaryIO, NoReturn, cast
 
 from od_core.errors import BoxbeamError, StorageError, UsageError
 from od_core.storage import FileInfo
+from pipelines.digest_version import digest_version, read_by_digest
+from pipelines.option_values import option_values
 from pipelines.range_reader import Fetched, RangeReader
 from pipelines.remote_errors import writing
 
@@ -32,12 +33,9 @@ class HdfsFiles:
     """
 
     def __init__(self, options: Sequence[str]):
-        found: dict[str, str] = {}
-        for option, following in zip(options, [*options[1:], ""], strict=True):
-            name, equals, value = option.partition("=")
-            found[name] = value if equals else following
-        self._server = tuple(found.get(f"--hdfs_{name}", "") for name in ("host", "port", "user"))
-        self._names_server = "--hdfs_full_urls" in found
+        found = option_values(options, "--hdfs_")
+        self._server = tuple(found.get(name, "") for name in ("host", "port", "user"))
+        self._names_server = "full_urls" in found
         self._opened: Any = None
         self._lock = threading.Lock()
 
@@ -135,11 +133,7 @@ class HdfsFiles:
 
     def read_versioned(self, path: str) -> tuple[bytes, str] | None:
         """See storage.RemoteFiles."""
-        if self.stat(path) is None:
-            return None
-        with self.open(path) as file:
-            content = file.read()
-        return content, hashlib.sha256(content).hexdigest()
+        return read_by_digest(self, path)
 
     def replace(self, path: str, content: bytes, version: str | None) -> str | None:
         """See storage.RemoteFiles: one of many makes it; to replace it is two steps."""
@@ -153,7 +147,7 @@ class HdfsFiles:
                 if version is None and "exist" in str(error):
                     return None
                 raise
-        return hashlib.sha256(content).hexdigest()
+        return digest_version(content)
 
     def remove_leftovers(self, folder: str) -> None:
         """See storage.RemoteFiles: what was being written when a process was killed."""

@@ -7,7 +7,6 @@ item processes do without. The options are Beam's (`--s3_endpoint_url` and so on
 import contextlib
 import errno
 import io
-import itertools
 import pathlib
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import Any, BinaryIO, NamedTuple, NoReturn, cast
 
 from od_core.errors import BoxbeamError, StorageError, UsageError
 from od_core.storage import FileInfo
+from pipelines.option_values import option_values
 from pipelines.range_reader import Fetched, RangeReader
 from pipelines.remote_errors import writing
 
@@ -223,11 +223,7 @@ class _Settings(NamedTuple):
 
 def _settings(options: Sequence[str]) -> _Settings:
     """Those among the options of a run, written as --s3_NAME=VALUE or in two words."""
-    found: dict[str, str] = {}
-    for option, following in itertools.pairwise([*options, ""]):
-        name, equals, value = option.partition("=")
-        if name.startswith("--s3_") and name.removeprefix("--s3_") in _Settings._fields:
-            found[name.removeprefix("--s3_")] = value if equals else following
+    found = {name: value for name, value in option_values(options, "--s3_").items() if name in _Settings._fields}
     if "disable_ssl" in found:  # a flag
         found["disable_ssl"] = "true"
     return _Settings(**found)

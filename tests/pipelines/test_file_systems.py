@@ -85,6 +85,12 @@ def test_s3_without_credentials_is_refused_at_once(monkeypatch, tmp_path, option
         FileSystems(options).stat("s3://bucket/a")
 
 
+@pytest.mark.parametrize("options", [(), ("--hdfs_host=a",), ("--hdfs_host", "a", "--hdfs_port", "1")], ids=len)
+def test_hdfs_without_a_server_is_refused_at_once(all_installed, options):
+    with pytest.raises(UsageError, match="hdfs:// needs --hdfs_host, --hdfs_port"):
+        FileSystems(options).stat("hdfs://a/b")
+
+
 def test_keys_are_left_out_of_what_beam_gets():
     keys = ["--s3_access_key_id", "a", "--s3_secret_access_key=b", "--s3_session_token", "c"]
     assert without_keys(["--s3_region_name", "x", *keys, "--parallelism=2", "--flag"]) == [
