@@ -125,10 +125,11 @@ def _rows_of(slices: Sequence[Slice], schema: pa.Schema) -> Iterator[pa.Table]:
     owners = np.repeat([file_numbers[one.path] for one in slices], counts)
     numbers = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
     by_file = np.lexsort((numbers, owners))
+    ends = np.cumsum(np.bincount(owners, minlength=len(file_numbers)))
     tables = []
-    for path, number in file_numbers.items():
+    for path, wanted in zip(file_numbers, np.split(numbers[by_file], ends[:-1]), strict=True):
         with RowFile(path) as file:
-            tables += [table.cast(schema) for table in file.take(numbers[by_file][owners[by_file] == number])]
+            tables += [table.cast(schema) for table in file.take(wanted)]
     if tables:
         yield pa.concat_tables(tables).take(np.argsort(by_file))
 
