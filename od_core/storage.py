@@ -79,10 +79,11 @@ join = posixpath.join  # right for local paths and for URIs
 _remote: RemoteFiles | None = None
 
 
-def register_remote(files: RemoteFiles) -> None:
-    """Serve every path with a scheme through `files`, in this process."""
+def register_remote(files: RemoteFiles | None) -> None:
+    """Serve every path with a scheme through `files`, in this process; None, where a run has none, changes nothing."""
     global _remote
-    _remote = files
+    if files is not None:
+        _remote = files
 
 
 def is_remote(path: str) -> bool:

@@ -55,8 +55,7 @@ class Work:
 
     def enter_process(self) -> None:
         """Make the run's file systems known in this process."""
-        if self.remote_files is not None:
-            storage.register_remote(self.remote_files)
+        storage.register_remote(self.remote_files)
 
 
 class Executor(Protocol):

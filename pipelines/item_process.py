@@ -84,8 +84,7 @@ def main(descriptor: int) -> None:
     setup: Setup = pipe.recv()
     _die_with(setup.parent)
     _limit_memory(setup.memory_bytes)
-    if setup.remote_files is not None:
-        storage.register_remote(setup.remote_files)
+    storage.register_remote(setup.remote_files)
     try:
         worker, seconds = open_worker(setup.job, setup.output, setup.threads)
     except BoxbeamError as error:

@@ -134,20 +134,14 @@ class FindRowGroups(beam.PTransform):
 
 
 def _data_files(_: bytes, files_file: str, remote_files: RemoteFiles | None) -> list[str]:
-    _reach(remote_files)
+    storage.register_remote(remote_files)
     files: list[str] = json.loads(storage.read_bytes(files_file))
     return files
 
 
 def _row_groups(path: str, remote_files: RemoteFiles | None) -> Iterator[RowGroup]:
-    _reach(remote_files)
+    storage.register_remote(remote_files)
     return row_groups_of(path)
-
-
-def _reach(remote_files: RemoteFiles | None) -> None:
-    """Make the file system of paths with a scheme known in this process."""
-    if remote_files is not None:
-        storage.register_remote(remote_files)
 
 
 class ReadFrames(beam.PTransform):
@@ -185,7 +179,7 @@ class _ReadFramesFn(beam.DoFn):
         self._frames = beam.metrics.Metrics.counter("boxbeam", "frames_evaluated")
 
     def setup(self) -> None:
-        _reach(self._remote_files)
+        storage.register_remote(self._remote_files)
         self._truth = self._shared.acquire(lambda: WorkerTruth(self._truth_file))
         self._classes = DetectionClasses(self._ids)
 
@@ -257,10 +251,10 @@ def run(
 
 
 def _write_values(values: Mapping[str, Mapping[str, float]], path: str, remote_files: RemoteFiles | None) -> None:
-    _reach(remote_files)
+    storage.register_remote(remote_files)
     storage.write_text(path, json.dumps(values))  # NaN as Python writes and reads it: the file is our own
 
 
 def _write_insight(insight: Insight, task: InsightTask, remote_files: RemoteFiles | None) -> None:
-    _reach(remote_files)
+    storage.register_remote(remote_files)
     task.write(insight)

@@ -47,8 +47,7 @@ class _PlanFn(beam.DoFn):
         self._ask, self._folder, self._place, self._remote_files = ask, folder, place, remote_files
 
     def process(self, _: bytes) -> None:
-        if self._remote_files is not None:
-            storage.register_remote(self._remote_files)
+        storage.register_remote(self._remote_files)
         try:
             text = self._ask.plan(self._folder).to_text()
         except UsageError as error:  # for the launcher to say; a failed stage would be tried again
