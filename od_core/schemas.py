@@ -125,7 +125,14 @@ class FrameRow(NamedTuple):
 
 
 def detections_table(rows: Sequence[FrameRow], labels: Mapping[int, str]) -> pa.Table:
-    """Rows as a table of schema `DETECTIONS`; a class id that `labels` lacks gets a null label."""
+    """Rows as a table of schema `DETECTIONS`; a class id that `labels` lacks gets a null label.
+
+    Raises:
+        ValueError: a row has neither detections (which may be none) nor an error.
+    """
+    for row in rows:
+        if row.detections is None and row.error is None:
+            raise ValueError(f"{row.key}: a row that did not fail must have detections, empty if nothing was found")
     found = [row.detections if row.detections is not None else _NO_DETECTIONS for row in rows]
     boxes, scores, classes = (
         np.concatenate([getattr(d, name) for d in [*found, _NO_DETECTIONS]]) for name in ("boxes", "scores", "classes")

@@ -94,11 +94,11 @@ class Batcher:
                     or (pending_bytes > _MAX_PENDING_BYTES and order[0].future is not None)
                 ):
                     pending_bytes -= order[0].bytes
-                    yield _result(order.popleft())
-            for slots in waiting.values():
-                self._submit(slots)
+                    yield self._result(order.popleft(), waiting)
+            for shape in list(waiting):
+                self._submit(waiting.pop(shape))
             while order:
-                yield _result(order.popleft())
+                yield self._result(order.popleft(), waiting)
         finally:
             for slot in order:
                 if slot.future is not None:
@@ -129,6 +129,17 @@ class Batcher:
         for place, slot in enumerate(slots):
             slot.future, slot.place = future, place
 
+    def _result(self, slot: _Slot, waiting: dict[tuple[int, ...], list[_Slot]]) -> Detected[Tag]:
+        """What came out for a slot; may wait for it."""
+        if slot.image is None:
+            return Detected(slot.tag, None, None)  # type: ignore[arg-type]
+        if slot.future is None:  # batches became smaller while it waited for company, in another thread
+            self._submit(waiting.pop(slot.image.shape))
+        assert slot.future is not None
+        result = slot.future.result()[slot.place]
+        found, error = (None, result) if isinstance(result, DetectError) else (result, None)
+        return Detected(slot.tag, found, error)  # type: ignore[arg-type]
+
     def _detect_batch(self, images: Sequence[Image]) -> list[Detections | DetectError]:
         try:
             return list(self._detect(images))
@@ -151,11 +162,3 @@ def stacked(images: Sequence[Image]) -> Image:
 
 def _is_ready(slot: _Slot) -> bool:
     return slot.image is None or (slot.future is not None and slot.future.done())
-
-
-def _result(slot: _Slot) -> Detected[Tag]:
-    if slot.future is None:
-        return Detected(slot.tag, None, None)  # type: ignore[arg-type]
-    result = slot.future.result()[slot.place]
-    found, error = (None, result) if isinstance(result, DetectError) else (result, None)
-    return Detected(slot.tag, found, error)  # type: ignore[arg-type]

@@ -128,7 +128,12 @@ def test_masks_and_keypoints_are_read_back_when_asked_for():
     points[1, 0] = np.nan
     whole = dataclasses.replace(bare, masks=(b"one", b"two"), keypoints=points)
     founds = [bare, whole, None, dataclasses.replace(whole, masks=None), _found()]
-    table = detections_table([FrameRow(f"{n}", "", "image", 0, detections=one) for n, one in enumerate(founds)], LABELS)
+    errors = [BROKEN if one is None else None for one in founds]
+    rows = [
+        FrameRow(f"{n}", "", "image", 0, None, None, 9, 9, *row)
+        for n, row in enumerate(zip(founds, errors, strict=True))
+    ]
+    table = detections_table(rows, LABELS)
     read = detections_of(table, with_shapes=True)
     assert [None if one is None else one.masks for one in read] == [None, (b"one", b"two"), None, None, None]
     assert [one is None or one.keypoints is None for one in read] == [True, False, True, False, True]
@@ -201,7 +206,12 @@ def test_the_data_sets_own_name_of_an_image_is_a_column_of_ground_truth_only(tmp
     ]
     table = _through_a_file(ground_truth_table(rows, LABELS), tmp_path)
     assert table.column("source_id").to_pylist() == ["397133", None]
-    assert "source_id" not in detections_table(rows, LABELS).schema.names
+    assert "source_id" not in detections_table(rows[1:], LABELS).schema.names
+
+
+def test_a_row_that_neither_failed_nor_has_detections_is_refused():
+    with pytest.raises(ValueError, match=r"b\.jpg: a row that did not fail must have detections"):
+        detections_table([ROWS[0], FrameRow("b.jpg", "/b.jpg", "image", 0)], LABELS)
 
 
 def _columns(fields, prefix=""):

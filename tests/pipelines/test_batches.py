@@ -1,5 +1,6 @@
 """Batching mixed sizes: order, equal results for any timing, bounded memory, and one bad image costs only itself."""
 
+import random
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -69,6 +70,13 @@ def test_results_come_in_order_each_image_with_its_own(
         else:
             assert result.detections == found(one[1])
     assert all(len(batch) <= batch_size for batch in model.batches)
+
+
+def test_an_image_has_its_result_though_batches_become_smaller_while_it_waits(executor: ThreadPoolExecutor) -> None:
+    rng = random.Random(0)
+    batcher = Batcher(Model().detect, executor, batch_size=lambda _: rng.choice((1, *[8] * 9)), threads=1)
+    results = list(batcher.run(Frame(n, image(1, n % 13)) for n in range(2000)))
+    assert [result.detections for result in results] == [found(n % 13) for n in range(2000)]
 
 
 def test_batches_depend_on_the_stream_and_not_on_timing(executor: ThreadPoolExecutor) -> None:
