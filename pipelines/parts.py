@@ -39,7 +39,11 @@ class RowWriter:
 
     def __init__(self, path: pathlib.Path, schema: pa.Schema, metadata: Mapping[bytes, bytes]):
         self._writer = pq.ParquetWriter(
-            path, schema.with_metadata(dict(metadata)), compression="zstd", store_schema=True
+            path,
+            schema.with_metadata(dict(metadata)),
+            compression="zstd",
+            store_schema=True,
+            use_dictionary=_worth_a_dictionary(schema),
         )
         self._schema = schema
         self._pending: list[pa.Table] = []
@@ -182,6 +186,27 @@ def read_footer(path: str) -> tuple[Mapping[bytes, bytes], list[Outcome]] | None
             return file.metadata, file.outcomes
     except (pa.ArrowInvalid, FileNotFoundError, ValueError, TypeError):
         return None
+
+
+def _worth_a_dictionary(schema: pa.Schema) -> list[str]:
+    """The paths in a Parquet file of the columns whose values repeat: all but fractions.
+
+    Hardly two scores or edges of boxes are alike. With a dictionary of them, as Parquet has it by default, rows of
+    detections take half as much again on disk, and twice the time to write.
+    """
+    leaves = [leaf for field in schema for leaf in _leaves(field.name, field.type)]
+    return [path for path, kind in leaves if not pa.types.is_floating(kind)]
+
+
+def _leaves(path: str, kind: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:
+    """The columns that Parquet makes of one of Arrow's (Parquet format, LogicalTypes.md, lists)."""
+    if pa.types.is_list(kind):
+        yield from _leaves(f"{path}.list.element", kind.value_type)
+    elif pa.types.is_struct(kind):
+        for field in kind:
+            yield from _leaves(f"{path}.{field.name}", field.type)
+    else:
+        yield path, kind
 
 
 def _encode(outcomes: list[Outcome]) -> bytes:

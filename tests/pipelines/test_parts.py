@@ -1,10 +1,15 @@
 """Row files: rows come back by position, the footer says which are whose, and a file appears whole or not at all."""
 
+import dataclasses
 import pathlib
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from od_core.detections import Detections
+from od_core.schemas import DETECTIONS, FrameRow, detections_table
 from pipelines import parts
 from pipelines.items import Outcome, Piece, Source
 from pipelines.parts import RowFile, commit_rows, read_footer
@@ -43,6 +48,23 @@ def test_rows_and_outcomes_come_back(tmp_path: pathlib.Path, monkeypatch: pytest
                 read = [n for batch in file.rows(start, stop) for n in batch.column("n").to_pylist()]
                 assert read == list(range(start, stop))
     assert read_footer(path)[0][b"k"] == b"v"  # type: ignore[index]
+
+
+def test_fractions_have_no_dictionary_and_all_else_has(tmp_path: pathlib.Path) -> None:
+    found = Detections.best_first([[0, 0, 0.5, 1]], [0.75], [7])
+    shapes = dataclasses.replace(found, masks=(b"12",), keypoints=np.zeros((1, 2, 3), np.float32))
+    rows_found = [FrameRow(name, name, "image", 0, None, None, 4, 4, shapes) for name in "ab"]
+    path = tmp_path / "x.parquet"
+    with commit_rows(str(path), DETECTIONS, {}) as rows:
+        rows.write(detections_table(rows_found, {7: "cat"}))
+        rows.finish(Outcome(piece("a"), "done", 2))
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    plain = {one.path_in_schema for one in columns if "RLE_DICTIONARY" not in one.encodings}
+    edges = {f"detections.list.element.{name}" for name in ("score", "ymin", "xmin", "ymax", "xmax")}
+    assert plain == edges | {f"detections.list.element.keypoints.list.element.{name}" for name in ("x", "y", "score")}
+    assert len(columns) > len(plain) + 12
+    assert pq.read_table(path).equals(detections_table(rows_found, {7: "cat"}))
 
 
 def test_nothing_appears_when_writing_fails(tmp_path: pathlib.Path) -> None:
