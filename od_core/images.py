@@ -152,18 +152,25 @@ def decode_image(
     Raises:
         ImageError: as `read_header`, or the pixels are cut off or damaged; nothing is ever filled in.
     """
+    size = plain_jpeg_size(encoded) if decode_jpeg is not None else None
+    if decode_jpeg is not None and size is not None and size[0] * size[1] <= max_pixels:
+        return np.ascontiguousarray(_jpeg_pixels(encoded, size, decode_jpeg))
     with quiet_pillow:
         image, header = _opened(encoded, max_pixels)
         if header.format == "jpeg" and decode_jpeg is not None:
-            pixels = decode_jpeg(encoded)
-            if pixels.shape != (image.height, image.width, 3):
-                raise ImageError(
-                    f"the JPEG's header says {image.width} x {image.height} px, its decoder gave {pixels.shape = }"
-                )
+            pixels = _jpeg_pixels(encoded, image.size, decode_jpeg)
         else:
             pixels = _loaded(image, header.format)
     # Pillow applies a TIFF's orientation by itself when it loads the pixels.
     return np.ascontiguousarray(pixels if header.format == "tiff" else upright_pixels(pixels, header.orientation))
+
+
+def _jpeg_pixels(encoded: bytes, size: tuple[int, int], decode_jpeg: Callable[[bytes], ImageArray]) -> ImageArray:
+    """What a decoder makes of a JPEG of this width and height."""
+    pixels = decode_jpeg(encoded)
+    if pixels.shape != (size[1], size[0], 3):
+        raise ImageError(f"the JPEG's header says {size[0]} x {size[1]} px, its decoder gave {pixels.shape = }")
+    return pixels
 
 
 def encode_png(image: ImageArray, level: int = 0) -> bytes:
