@@ -50,16 +50,27 @@ def read_answers(
     numbers = answers.get("num_detections")
     if numbers is not None and not (np.isfinite(numbers).all() and (numbers >= 0).all()):
         raise _unusable(count, height, width, f"with num_detections {numbers.tolist()}")
+    are_finite = all(np.isfinite(answers[name]).all() for name in _FINITE if name in answers)
     found = []
     for image in range(count):
-        real = np.flatnonzero(scores[image] > 0) if numbers is None else np.arange(int(min(numbers[image], rows)))
-        if not all(np.isfinite(answers[name][image, real]).all() for name in _FINITE if name in answers):
+        answer = {name: array[image] for name, array in answers.items()}
+        scores = answer["detection_scores"]
+        real = np.flatnonzero(scores > 0) if numbers is None else np.arange(int(min(numbers[image], rows)))
+        if not are_finite and not all(np.isfinite(answer[name][real]).all() for name in _FINITE if name in answer):
             what = "boxes, scores or classes" if "detection_masks" not in answers else "boxes, scores, classes or masks"
             raise _unusable(count, height, width, f"with {what} that are not finite (image {image})")
-        order = real[np.argsort(-scores[image, real], kind="stable")]
-        kept = order[scores[image, order] >= np.float32(min_score)][:limit]
-        found.append(_detections({name: array[image] for name, array in answers.items()}, kept, height, width, tensors))
+        kept = _best_first(scores, real, min_score)[:limit]
+        found.append(_detections(answer, kept, height, width, tensors))
     return found
+
+
+def _best_first(scores: Array, real: Array, min_score: float) -> Array:
+    """Those of the rows `real`, which rise, that have at least `min_score`; equal scores as they are."""
+    values = scores[real]
+    if (values[1:] > values[:-1]).any():  # hardly ever: non-maximum suppression gives the best ones first
+        order = np.argsort(-values, kind="stable")
+        real, values = real[order], values[order]
+    return real[values >= np.float32(min_score)]
 
 
 def _fits(name: str, array: Array, rows: tuple[int, int], points: tuple[int | None]) -> bool:

@@ -10,7 +10,8 @@ import math
 import os
 import re
 import threading
-from collections.abc import Collection, Iterator
+import weakref
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 from od_core.detections import Detections
 from od_core.errors import DetectError, ImageError, ModelError, UsageError
 from od_core.images import ImageArray, encode_png
-from od_core.model.answers import images_text, read_answers
+from od_core.model.answers import Array, images_text, read_answers
 from od_core.model.files import ModelFiles
 from od_core.model.signature import INPUT_KINDS, OUTPUTS, Signature, TensorSpec, find_signature
 from od_core.model.tensors import API_TENSORS, ROLES, ModelTensors
@@ -52,26 +53,26 @@ class SessionDetector:
             # In the same graph, so that decoding needs no second Session. First, because a graph that has run a model's
             # initialisers should not grow any more; in a scope, so that no node of the model has the same name.
             with tf.name_scope("boxbeam_decode_jpeg"), tf.device("/cpu:0"):
-                self._encoded_jpeg = tf.compat.v1.placeholder(tf.string, [])
-                self._jpeg_pixels = tf.io.decode_jpeg(self._encoded_jpeg, channels=3)
+                encoded_jpeg = tf.compat.v1.placeholder(tf.string, [])
+                jpeg_pixels = tf.io.decode_jpeg(encoded_jpeg, channels=3)
         tags: list[str] = []
         if files.format == "frozen_graph":
             self.signature = _import_frozen_graph(tf, graph, files.path, tensors, keep)
         else:
             self.signature, tags = _read_saved_model(tf, files.path, tensors, keep)
         self._session = tf.compat.v1.Session(graph=graph, config=config)  # the only place that opens one
-        # With threads of its own, a Session queues runs behind each other whatever its configuration says: a JPEG would
-        # wait for a whole batch.
-        self._in_this_thread = tf.compat.v1.RunOptions(inter_op_thread_pool=-1)
+        self._runs: dict[str, Callable[[Array], Sequence[Array]]] = {}
+        weakref.finalize(self, self._runs.clear)  # also when Python ends, before what TensorFlow needs for it is gone
         self._closed = False
         try:
             with _model_errors(tf, files.path):
                 if files.format == "saved_model":
                     _load_saved_model(tf, self._session, files.path, tags)
-                self._input = graph.get_tensor_by_name(self.signature.input_tensor)
                 names = self.signature.output_tensors
-                wanted = [*OUTPUTS, *_shape_outputs(keep)]
-                self._fetches = {n: graph.get_tensor_by_name(names[n]) for n in wanted if n in names}
+                self._outputs = [name for name in (*OUTPUTS, *_shape_outputs(keep)) if name in names]
+                fetches = [names[name] for name in self._outputs]
+                self._runs["detect"] = _runner(self._session, self.signature.input_tensor, fetches)
+                self._runs["decode_jpeg"] = _runner(self._session, encoded_jpeg.name, [jpeg_pixels.name])
         except BaseException:
             self.close()
             raise
@@ -95,7 +96,7 @@ class SessionDetector:
             images = np.concatenate([images, np.repeat(images[-1:], fixed - count, axis=0)])
         fed, height, width, _ = images.shape
         try:
-            outputs = self._session.run(self._fetches, {self._input: self._fed(images)}, self._in_this_thread)
+            outputs = dict(zip(self._outputs, self._runs["detect"](self._fed(images)), strict=True))
         except (self._tf.errors.OpError, ValueError, RuntimeError) as error:
             self._check_open()
             raise DetectError(f"the model failed on {images_text(fed, height, width)}: {_gist(error)}") from error
@@ -119,9 +120,7 @@ class SessionDetector:
         if not encoded.startswith(b"\xff\xd8"):  # TensorFlow's operation takes PNG and GIF too, without a word
             raise ImageError(f"not a JPEG: it starts with {encoded[:8]!r}")
         try:
-            pixels: ImageArray = self._session.run(
-                self._jpeg_pixels, {self._encoded_jpeg: encoded}, self._in_this_thread
-            )
+            pixels: ImageArray = self._runs["decode_jpeg"](np.array(encoded, object))[0]
         except (self._tf.errors.OpError, RuntimeError) as error:
             self._check_open()
             raise ImageError(f"a damaged or cut-off JPEG of {len(encoded):,} bytes: {_gist(error)}") from error
@@ -143,8 +142,35 @@ def _shape_outputs(keep: Collection[str]) -> list[str]:
     return [output for role, output in ROLES.items() if role in roles]
 
 
+def _runner(session: Any, feed: str, fetches: Sequence[str]) -> Callable[[Array], Sequence[Array]]:
+    """A function from what is fed to one tensor to what other tensors are then; for many threads.
+
+    It runs in its caller's thread: with threads of its own, a Session queues runs behind each other whatever its
+    configuration says, and a JPEG would wait for a whole batch. Raises TensorFlow's errors, and ValueError for a shape
+    that the tensor does not take.
+    """
+    from tensorflow.core.protobuf import config_pb2
+
+    options = config_pb2.CallableOptions(feed=[feed], fetch=fetches)
+    options.run_options.inter_op_thread_pool = -1
+    if not hasattr(session, "_make_callable_from_options"):
+        return lambda fed: session.run(list(fetches), {feed: fed}, options.run_options)
+    # What Session.run looks up anew for every call, a hundred microseconds of Python, is looked up once. Nor does
+    # anything look at the shape of what is fed, which the graph was made for.
+    run = session._make_callable_from_options(options)
+    shape = session.graph.get_tensor_by_name(feed).shape
+
+    def checked(fed: Array) -> Sequence[Array]:
+        if not shape.is_compatible_with(fed.shape):
+            raise ValueError(f"it takes the shape {shape} and was given {fed.shape}")
+        answers: Sequence[Array] = run(fed)
+        return answers
+
+    return checked
+
+
 def _session_config(tf: Any, device: str | None, gpu_memory_growth: bool) -> Any:
-    """One core for each run, which stays in the thread that called it (see `_in_this_thread`).
+    """One core for each run, which stays in the thread that called it (see `_runner`).
 
     So the thousands of small operations of a detector's non-maximum suppression are not handed from thread to thread.
     Several callers keep as many cores busy as a process for each would, with one copy of the model.

@@ -94,6 +94,17 @@ def test_every_export_gives_the_direct_answer(exported, name):
         opened.close()
 
 
+@pytest.mark.parametrize("kind", INPUT_KINDS)
+def test_a_tensorflow_without_its_private_shortcut_will_do(exported, monkeypatch, kind):
+    from tensorflow.python.client.session import BaseSession
+
+    monkeypatch.delattr(BaseSession, "_make_callable_from_options")
+    opened = open_detector(exported[f"frozen {kind}"])
+    assert_same(opened.detect(IMAGES), [colours_in(image) for image in IMAGES])
+    assert opened.decode_jpeg(jpeg(IMAGES[0])).shape == IMAGES[0].shape
+    opened.close()
+
+
 @pytest.mark.parametrize("batch", [1, 2, 3])
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
 def test_a_batch_is_cut_to_what_the_graph_is_fixed_to(tmp_path, batch, count):
