@@ -93,6 +93,8 @@ class LocalCopies:
             with storage.open_input(info.path) as file:
                 shutil.copyfileobj(file, copy, _CHUNK_BYTES)
             copy.flush()
+            if copy.tell() != info.size:  # a video cut short can pass for a whole one
+                raise OSError(errno.EIO, f"of its {info.size:,} bytes {copy.tell():,} came", info.path)
         except BaseException:
             copy.close()
             raise

@@ -23,6 +23,7 @@ from pipelines.remote_errors import writing
 
 _TEMPORARY = ".boxbeam-"
 _WORK = "_work"
+_MISSING = ("FileNotFoundException", "ParentNotDirectoryException")
 
 
 class HdfsFiles:
@@ -54,10 +55,22 @@ class HdfsFiles:
         rest = path.partition("://")[2]
         return "/" + (rest.partition("/")[2] if self._names_server else rest).strip("/")
 
+    def _status(self, place: str) -> Any:
+        """What the server tells of a file or folder, None where there is none.
+
+        Not the client's own `strict=False`: that takes a refusal and a failure for an answer, too.
+        """
+        try:
+            return self._client.status(place)
+        except Exception as error:
+            if getattr(error, "exception", None) in _MISSING:
+                return None
+            raise
+
     def stat(self, path: str) -> FileInfo | None:
         """See storage.RemoteFiles."""
         try:
-            status = self._client.status(self._place(path), strict=False)
+            status = self._status(self._place(path))
         except Exception as error:
             _refuse(path, "read", error)
         return _info(path, status) if status is not None and status["type"] == "FILE" else None
@@ -66,7 +79,7 @@ class HdfsFiles:
         """See storage.RemoteFiles."""
         place, prefix = self._place(folder), folder.rstrip("/")
         try:
-            if self._client.status(place, strict=False) is None:
+            if self._status(place) is None:
                 return
             for (here, _), _, files in self._client.walk(place, status=True):
                 for name, status in files:
@@ -153,7 +166,7 @@ class HdfsFiles:
         """See storage.RemoteFiles: what was being written when a process was killed."""
         place = self._place(folder)
         with writing(folder, "cleaned up"):
-            if self._client.status(place, strict=False) is None:
+            if self._status(place) is None:
                 return
             for (here, _), _, files in self._client.walk(place, status=True):
                 for name, _ in files:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 _FIRST_BYTES = 256 << 10
 _MOST_BYTES = 16 << 20
+_TRIES = 3
 
 
 class Fetched(NamedTuple):
@@ -77,5 +78,15 @@ class RangeReader(io.RawIOBase):
         return bytes(self._block[at:]) if at >= 0 else b""
 
     def _have(self, start: int, count: int) -> None:
-        fetched = self._fetch(start, count)
-        self._block, self._start, self._size = memoryview(fetched.block), fetched.start, fetched.size
+        """Fetch; again, where a connection that broke goes for the answer's end: else it would be that of the file.
+
+        Raises:
+            OSError: fewer bytes come than there are, each time.
+        """
+        for _ in range(_TRIES):
+            fetched = self._fetch(start, count)
+            self._block, self._start, self._size = memoryview(fetched.block), fetched.start, fetched.size
+            came, there = self._start + len(self._block), min(start + count, self._size)
+            if came >= there:
+                return
+        raise OSError(errno.EIO, f"of its {self._size:,} bytes only those up to {came:,} came", self._path)

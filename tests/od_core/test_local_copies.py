@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import os
 import pathlib
 import threading
@@ -112,6 +113,14 @@ def test_what_is_not_there_or_has_no_room_is_an_error_of_the_system(shelf, make_
     with pytest.raises(OSError, match=r"needs 90 bytes, and .* has 50; set TMPDIR to a larger disk") as raised:
         content(make_copies(), PATHS[0])
     assert raised.value.errno == errno.ENOSPC
+
+
+def test_a_copy_that_was_cut_short_is_an_error(shelf, make_copies, monkeypatch):
+    monkeypatch.setattr(shelf, "open", lambda path: io.BytesIO(shelf.files[path][:50]))
+    copies = make_copies()
+    for _ in range(2):
+        with pytest.raises(OSError, match="of its 90 bytes 50 came"):
+            content(copies, PATHS[0])
 
 
 class _Usage:

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from od_core.errors import UsageError
+from od_core.errors import StorageError, UsageError
 from od_core.storage import RemoteFiles
 from pipelines import file_systems
 from pipelines.beam_files import BeamFiles
@@ -89,6 +89,39 @@ def test_s3_without_credentials_is_refused_at_once(monkeypatch, tmp_path, option
 def test_hdfs_without_a_server_is_refused_at_once(all_installed, options):
     with pytest.raises(UsageError, match="hdfs:// needs --hdfs_host, --hdfs_port"):
         FileSystems(options).stat("hdfs://a/b")
+
+
+class _AnsweringClient:
+    """Of the package hdfs what a look at a path takes: the server answers with this word for what went wrong."""
+
+    class AnswerError(Exception):
+        def __init__(self, exception: str | None):
+            super().__init__(exception or "500")
+            self.exception = exception
+
+    def __init__(self, exception: str | None):
+        self._exception = exception
+
+    def status(self, place: str, strict: bool = True) -> None:
+        if strict:
+            raise self.AnswerError(self._exception)
+
+
+@pytest.mark.parametrize("exception", ["AccessControlException", "SafeModeException", "IOException", None])
+def test_hdfs_that_refuses_to_answer_does_not_say_that_nothing_is_there(exception):
+    files = HdfsFiles(["--hdfs_host=a", "--hdfs_port=1", "--hdfs_user=c"])
+    files._opened = _AnsweringClient(exception)
+    for look in (files.stat, lambda path: list(files.walk(path)), files.remove_leftovers):
+        with pytest.raises(StorageError, match="hdfs://b/a: cannot be"):
+            look("hdfs://b/a")
+
+
+def test_hdfs_says_that_nothing_is_there():
+    files = HdfsFiles(["--hdfs_host=a", "--hdfs_port=1", "--hdfs_user=c"])
+    files._opened = _AnsweringClient("FileNotFoundException")
+    assert files.stat("hdfs://b/a") is None
+    assert list(files.walk("hdfs://b/a")) == []
+    files.remove_leftovers("hdfs://b/a")
 
 
 def test_keys_are_left_out_of_what_beam_gets():
