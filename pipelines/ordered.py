@@ -16,16 +16,26 @@ _END = object()
 def ordered_map(function: Callable[[In], Out], inputs: Iterable[In], executor: Executor, ahead: int) -> Iterator[Out]:
     """`map` in the executor's threads: results in the order of the inputs, at most `ahead` of them in the making.
 
-    An exception of `function` is raised where its result would have come.
+    An exception of `function` is raised where its result would have come, one of `inputs` behind all results before it.
     """
     pending: collections.deque[Future[Out]] = collections.deque()
+    rest, broken = iter(inputs), None
     try:
-        for one in inputs:
+        while True:
+            try:
+                one = next(rest)
+            except StopIteration:
+                break
+            except Exception as error:
+                broken = error
+                break
             pending.append(executor.submit(function, one))
             if len(pending) >= ahead:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+        if broken is not None:
+            raise broken
     finally:
         for future in pending:
             future.cancel()

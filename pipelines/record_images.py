@@ -52,13 +52,28 @@ def _every_payload(file: BinaryIO) -> Iterator[tuple[int, bytes | RecordError]]:
 
 
 def _payloads_between(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[int, bytes | RecordError]]:
-    """Those of the records that begin in a range of bytes: the ones before are hopped over."""
-    spans = enumerate(scan_records(file, stop=stop))
-    for ordinal, span in itertools.dropwhile(lambda one: one[1].offset < start, spans):
+    """Those of the records that begin in a range of bytes: the ones before are hopped over.
+
+    Where that does not lead to the range, because of damage before it, the record that is damaged is all there is.
+    """
+    spans = scan_records(file, stop=stop)
+    for ordinal in itertools.count():
         try:
-            yield ordinal, read_record(file, span.offset)
+            span = next(spans, None)
         except RecordError as error:
             yield ordinal, error
+            return
+        if span is None:
+            return
+        if span.offset >= start:
+            yield ordinal, _payload_at(file, span.offset)
+
+
+def _payload_at(file: BinaryIO, offset: int) -> bytes | RecordError:
+    try:
+        return read_record(file, offset)
+    except RecordError as error:
+        return error
 
 
 def _image(piece: Piece, ordinal: int, payload: bytes | RecordError) -> RecordImage:

@@ -44,6 +44,17 @@ def test_ordered_map_raises_an_error_in_its_place(executor: ThreadPoolExecutor) 
         next(results)
 
 
+def test_ordered_map_gives_all_results_before_an_error_of_its_inputs(executor: ThreadPoolExecutor) -> None:
+    def broken() -> Iterator[int]:
+        yield from range(6)
+        raise OSError("the disk went away")
+
+    results = ordered_map(lambda n: n * n, broken(), executor, ahead=4)
+    assert [next(results) for _ in range(6)] == [n * n for n in range(6)]
+    with pytest.raises(OSError, match="went away"):
+        next(results)
+
+
 def test_prefetch_stays_within_its_distance_and_ends_with_the_consumer(executor: ThreadPoolExecutor) -> None:
     made, closed = [], threading.Event()
 
