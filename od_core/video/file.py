@@ -21,7 +21,6 @@ _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,gif,apng,h264,hevc,m4v,mpegvideo,ivf,mjpeg,"
     "yuv4mpegpipe,dv,rm,obu,av1,vc1,nut,swf,wtv"
 )
-_TIMEOUT_SECONDS = 10.0
 _GENERATE_TIMES = 1  # AVFMT_FLAG_GENPTS in libavformat/avformat.h
 _FILE_KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISCHR, "a device"))
 
@@ -102,11 +101,11 @@ def _open_regular_file(name: str) -> int:
 def _open_container(name: str, descriptor: int) -> InputContainer:
     # The formats keep playlists and texts out, the protocol whatever other file a format may still refer to.
     options = {"fd": str(descriptor), "protocol_whitelist": "fd", "format_whitelist": _CONTAINERS}
-    timeout = (_TIMEOUT_SECONDS, _TIMEOUT_SECONDS)
     with av.logging.Capture() as log:
         try:
             # Titles and the like are not used, and old files have them in other encodings than UTF-8.
-            return av.open("fd:", "r", options=options, timeout=timeout, metadata_errors="replace")
+            # No timeout: a disk or machine that pauses would fail a good video. Work that hangs is its pool's concern.
+            return av.open("fd:", "r", options=options, metadata_errors="replace")
         except av.FFmpegError as error:
             if isinstance(error, MemoryError):
                 raise

@@ -67,6 +67,7 @@ class VideoWriter:
         self._file = Mp4File(path, rate=rate, audio=audio)
         self._converter = YuvConverter()
         self._stream: VideoStream | None = None
+        self._written = self._encoded = 0
 
     def __enter__(self) -> "VideoWriter":
         return self
@@ -98,6 +99,7 @@ class VideoWriter:
             frame = (image if isinstance(image, YuvPicture) else self._converter.convert(image)).frame
             time, frame.duration = self._file.next_time(timestamp_us)
             frame.pts, frame.time_base = time, MICROSECOND
+            self._written += 1
             self._mux(frame)
             self._file.mux_audio(time)
         except av.FFmpegError as error:
@@ -111,7 +113,7 @@ class VideoWriter:
         """Finish the file; a second call does nothing.
 
         Raises:
-            VideoError: not one frame was written.
+            VideoError: not one frame was written, or the encoder has lost one.
             OSError: the file cannot be written.
         """
         if not self._file.is_open:
@@ -120,6 +122,11 @@ class VideoWriter:
             return
         try:
             self._mux(None)
+            if self._encoded != self._written:  # of every codec here one packet is one frame
+                raise VideoError(
+                    f"{self._file.path}: of {self._written:,} frames the {self._codec.title} encoder gave"
+                    f" {self._encoded:,}."
+                )
             self._file.finish()
         except av.FFmpegError as error:
             raise self._file.failure(error) from error
@@ -156,4 +163,5 @@ class VideoWriter:
     def _mux(self, frame: av.VideoFrame | None) -> None:
         assert self._stream is not None
         for packet in self._stream.encode(frame):
+            self._encoded += 1
             self._file.mux(packet)

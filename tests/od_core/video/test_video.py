@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from od_core.errors import VideoError
+from od_core.video.file import open_video
 from od_core.video.frames import MAX_PIXELS, VIDEO_EXTENSIONS, VideoDamage, VideoFrame, describe_video, read_video
 from tests.od_core.video.video_files import (
     Elements,
@@ -48,6 +49,11 @@ class TestFrames:
         assert damages_of(elements) == []
         assert [frame.index for frame in elements] == list(range(30))
         assert numbers(elements) == list(range(30))
+
+    def test_a_pause_of_the_disk_or_the_machine_is_waited_for(self, tmp_path: pathlib.Path) -> None:
+        path = write_video(tmp_path / "video.avi", shaded(3))
+        with open_video(path, MAX_PIXELS) as video:
+            assert (video.container.open_timeout, video.container.read_timeout) == (None, None)
 
     @pytest.mark.parametrize("ending", ["mp4", "mkv", "ts"])
     def test_h264_with_b_frames_is_reordered_with_its_times(self, tmp_path: pathlib.Path, ending: str) -> None:

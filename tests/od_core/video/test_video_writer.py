@@ -276,6 +276,23 @@ class TestErrors:
         with pytest.raises(VideoError, match=r"96x1 pixels, and AV1 takes at least 4 x 4. Choose another codec"):
             written(tmp_path / "v.mp4", [np.zeros((1, 96, 3), np.uint8)], codec="av1")
 
+    def test_a_frame_that_the_encoder_loses_is_missed(self, tmp_path: pathlib.Path) -> None:
+        class Forgetful:
+            def __init__(self, stream: av.VideoStream):
+                self.stream = stream
+
+            def encode(self, frame: av.VideoFrame | None) -> list[av.Packet]:
+                return self.stream.encode(frame)[:-1] if frame is None else self.stream.encode(frame)
+
+        def write_all(video: VideoWriter) -> None:
+            with video:
+                for image in shaded(5):
+                    video.write(image)
+                    video._stream = video._stream if isinstance(video._stream, Forgetful) else Forgetful(video._stream)  # type: ignore[assignment]
+
+        with pytest.raises(VideoError, match=r"v\.mp4: of 5 frames the H.264 encoder gave 4"):
+            write_all(VideoWriter(tmp_path / "v.mp4"))
+
     def test_an_error_of_the_caller_goes_through_and_closes_the_file(self, tmp_path: pathlib.Path) -> None:
         def fail_after(count: int, video: VideoWriter) -> None:
             with video:
