@@ -242,4 +242,5 @@ def _remove_unnamed(dataset: Dataset, job: Job, manifest: Manifest) -> None:
     names = [name for name in storage.names_in(dataset.path) if ours.fullmatch(name) and name not in named]
     storage.remove([storage.join(dataset.path, name) for name in names])
     storage.remove_leftovers(dataset.path)
+    storage.remove_folder(dataset.parts)  # first: a part that a kill leaves alone would be without what belongs to it
     storage.remove_folder(dataset.work)

@@ -20,7 +20,7 @@ from od_core.annotations.image_folder import ImageFolder
 from od_core.annotations.reading import ReadingOptions
 from od_core.annotations.voc import VocAnnotations
 from od_core.box_policy import POLICIES
-from od_core.errors import LabelMapError, OutputError, UsageError
+from od_core.errors import LabelMapError, OutputError, StorageError, UsageError
 from od_core.label_map import LabelMap
 from od_core.records.index import RECORD_INDEX, RECORDS_VERSION, RecordPlace, record_index_table
 from od_core.records.stored_image import DEFAULT_RULES, ImageRules
@@ -195,10 +195,10 @@ class ConvertJob:
         # Until the manifest is written anew there is none: shards of two conversions must not pass for one.
         storage.remove([storage.join(output, MANIFEST)])
         for file in made.values():
-            if storage.stat(storage.join(shards_folder(output), file.name)) is not None:
-                storage.move(storage.join(shards_folder(output), file.name), storage.join(output, file.name))
-            elif not file.records:  # its item was given up before it could write a file
+            if not file.records:  # its item may have been given up, before it had written a file or after
                 storage.write_text(storage.join(output, file.name), "")
+            elif storage.stat(storage.join(shards_folder(output), file.name)) is not None:
+                storage.move(storage.join(shards_folder(output), file.name), storage.join(output, file.name))
         storage.remove([storage.join(output, name) for name in sorted(placed - names)])
         if header.label_map is not None:
             storage.write_text(storage.join(output, LABEL_MAP), header.label_map.to_text())
@@ -218,14 +218,26 @@ class ConvertJob:
 
         A shard all of whose images failed has no records, whatever lies about under its name: perhaps its item was
         given up, and that is from another run.
+
+        Raises:
+            StorageError: a shard has not the records that its index tells of.
         """
         usable: dict[str, int] = {}
+        paths: dict[str, str] = {}
         for part in Dataset(output).parts_of(self):
             for outcome in part.outcomes:
                 source = outcome.piece.source
                 if source.version == header.version:
                     usable[source.kind] = usable.get(source.kind, 0) + (outcome.status != "failed")
+                    paths[source.kind] = part.path
         staged = staged_shards(output)
+        unlike = [name for name, count in usable.items() if count and not _has_records(staged.get(name), count)]
+        if unlike:
+            storage.remove([paths[name] for name in unlike])
+            raise StorageError(
+                f"{output}: {', '.join(sorted(unlike))}: not as many records as in the index, as if another run had"
+                " written there. Nothing is published; repeat the command, it makes these shards anew"
+            )
         return {name: staged[name] if count else empty_shard(name) for name, count in usable.items()}
 
     def _refuse_foreign_shards(self, ask: Ask) -> None:
@@ -289,6 +301,10 @@ class ConvertJob:
         if unknown and self.unknown_label == "fail":
             advice = ", or leave such objects out with --unknown_label skip"
             raise LabelMapError(convert_messages.unknown_labels(unknown, label_map, advice))
+
+
+def _has_records(file: ShardFile | None, count: int) -> bool:
+    return file is not None and file.records == count
 
 
 def _prepare(output: str, plan: ConvertPlan) -> None:

@@ -141,6 +141,13 @@ class HopelessJob(ConvertJob):
         return _HopelessWorker(self.record_rules, output)
 
 
+class LateJob(ConvertJob):
+    """A conversion in which every item that holds DEADLY fails when its shard is written."""
+
+    def open_worker(self, output: str, threads: int) -> Worker:
+        return _LateWorker(self.record_rules, output)
+
+
 class _DeadlyWorker(ConvertWorker):
     def run(self, item: Item, rows: RowWriter, watch: Watch) -> None:
         super().run(item, rows, _DeadlyWatch(watch))
@@ -151,6 +158,13 @@ class _HopelessWorker(ConvertWorker):
         if any(piece.source.key == DEADLY for piece in item.pieces):
             raise RuntimeError("nobody knows why")
         super().run(item, rows, watch)
+
+
+class _LateWorker(ConvertWorker):
+    def run(self, item: Item, rows: RowWriter, watch: Watch) -> None:
+        super().run(item, rows, watch)
+        if any(piece.source.key == DEADLY for piece in item.pieces):
+            raise RuntimeError("nobody knows why")
 
 
 class _DeadlyWatch:

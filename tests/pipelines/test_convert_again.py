@@ -13,8 +13,10 @@ import pytest
 from od_core import storage
 from od_core.errors import OutputError, StorageError
 from od_core.label_map import read_label_map
+from pipelines.convert import worker
 from pipelines.convert.job import ConvertJob
 from pipelines.convert.layout import Layout
+from pipelines.convert.shards import ShardFile, note_shard
 from pipelines.finalize import Finished
 from tests.pipelines.conversions import LAYOUT, by_key, do, job, one_voc
 from tests.pipelines.made_annotations import (
@@ -56,6 +58,46 @@ def test_killed_and_repeated_the_bytes_are_those_of_one_run(tmp_path: pathlib.Pa
     assert do(tmp_path / "in", output, one_each).planned_inputs == 40 - done
     do(tmp_path / "in", tmp_path / "fresh", one_each)
     assert files_of(output) == files_of(tmp_path / "fresh")
+
+
+def test_killed_while_it_cleans_up_and_repeated_nothing_is_changed(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(folder: str) -> None:
+        files = sorted(path for path in pathlib.Path(folder).rglob("*") if path.is_file())
+        if not files:
+            return
+        for path in files[: len(files) // 2]:
+            path.unlink()
+        raise KeyboardInterrupt
+
+    write_voc(tmp_path / "in")
+    with monkeypatch.context() as context:
+        context.setattr(storage, "remove_folder", killed)
+        with pytest.raises(KeyboardInterrupt):
+            do(tmp_path / "in", tmp_path / "out")
+    assert (tmp_path / "out/_work").exists()
+    assert do(tmp_path / "in", tmp_path / "out").planned_inputs == 0
+    assert not (tmp_path / "out/_work").exists()
+    do(tmp_path / "in", tmp_path / "fresh")
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "fresh")
+
+
+def test_a_shard_that_another_run_has_written_over_is_not_published(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overtaken(output: str, file: ShardFile) -> None:
+        note_shard(output, file._replace(records=file.records + 1))
+
+    monkeypatch.setattr(worker, "note_shard", overtaken)
+    with pytest.raises(StorageError, match=r"out: train-00000-of-00003\.tfrecord, .*: not as many records as in"):
+        do(write_voc(tmp_path / "in"), tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.tfrecord"))
+    assert not (tmp_path / "out/manifest.json").exists()
+    monkeypatch.undo()
+    do(tmp_path / "in", tmp_path / "out")
+    do(tmp_path / "in", tmp_path / "fresh")
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "fresh")
 
 
 def test_run_again_there_is_nothing_to_do(tmp_path: pathlib.Path) -> None:

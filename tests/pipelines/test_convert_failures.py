@@ -15,6 +15,7 @@ from tests.pipelines.made_annotations import (
     DEADLY,
     DeadlyJob,
     HopelessJob,
+    LateJob,
     features_of,
     index_of,
     manifest_of,
@@ -120,8 +121,9 @@ def test_an_image_that_kills_its_process_is_condemned_and_its_shard_has_all_othe
 
 
 @pytest.mark.parametrize("former", [False, True])
+@pytest.mark.parametrize("hopeless", [HopelessJob, LateJob])
 def test_an_item_that_is_given_up_leaves_an_empty_shard_never_a_former_one(
-    tmp_path: pathlib.Path, former: bool
+    tmp_path: pathlib.Path, former: bool, hopeless: type[ConvertJob]
 ) -> None:
     write_voc(tmp_path / "in")
     files = {f"Annotations/{DEADLY}.xml": voc_xml(DEADLY), f"JPEGImages/{DEADLY}": picture(77)}
@@ -130,7 +132,7 @@ def test_an_item_that_is_given_up_leaves_an_empty_shard_never_a_former_one(
     if former:
         do(tmp_path / "in", tmp_path / "out", ConvertJob(layout))
         (tmp_path / "in/Annotations/img01.xml").write_text(voc_xml("img01.jpg"))
-    do(tmp_path / "in", tmp_path / "out", HopelessJob(layout))
+    do(tmp_path / "in", tmp_path / "out", hopeless(layout))
     shards = manifest_of(tmp_path / "out")["details"]["shards"]
     rows = index_of(tmp_path / "out")
     assert sorted((shard["records"] > 0, shard["bytes"] > 0) for shard in shards) == [(False, False), (True, True)]
