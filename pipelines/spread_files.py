@@ -28,12 +28,12 @@ def spread_files(work: Work, engine: Engine) -> WriteFiles:
 
     def write(provenance: Mapping[str, object], files: Iterable[Layout]) -> list[DataFile]:
         storage.remove_folder(folder)  # of a run that was stopped here
-        count = 0
+        names: list[str] = []
         for layout in files:
-            storage.write_text(_layout_path(folder, count), json.dumps(layout.to_json()))
-            count += 1
-        run_graph(engine, lambda root: _build(root, work, folder, count, provenance))
-        return [_written(folder, number, work.ask.output) for number in range(count)]
+            storage.write_text(_layout_path(folder, len(names)), json.dumps(layout.to_json()))
+            names.append(layout.name)
+        run_graph(engine, lambda root: _build(root, work, folder, len(names), provenance))
+        return [_written(folder, name, work.ask.output) for name in names]
 
     return write
 
@@ -42,12 +42,16 @@ def _layout_path(folder: str, number: int) -> str:
     return storage.join(folder, f"{number:06d}.json")
 
 
-def _note_path(folder: str, number: int) -> str:
-    return storage.join(folder, f"{number:06d}-written.json")
+def _note_path(folder: str, name: str) -> str:
+    """Where it is noted that a data file is written; by its name, which is a digest of what it covers.
+
+    By their numbers, a worker that outlived a run before this one could pass a file of that run for one of this.
+    """
+    return storage.join(folder, f"{name}.json")
 
 
-def _written(folder: str, number: int, output: str) -> DataFile:
-    path = _note_path(folder, number)
+def _written(folder: str, name: str, output: str) -> DataFile:
+    path = _note_path(folder, name)
     if storage.stat(path) is None:
         raise StorageError(
             f"{output}: a data file was not written: a worker was lost. Repeat the command, it continues"
@@ -80,9 +84,9 @@ class _WriteFn(beam.DoFn):
         self._work.enter_process()
 
     def process(self, number: int) -> Iterator[int]:
-        note = _note_path(self._folder, number)
+        layout = Layout.from_json(json.loads(storage.read_bytes(_layout_path(self._folder, number))))
+        note = _note_path(self._folder, layout.name)
         if storage.stat(note) is None:  # a runner that repeats a stage repeats finished files too
-            layout = Layout.from_json(json.loads(storage.read_bytes(_layout_path(self._folder, number))))
             file = write_data_file(self._work.ask.output, self._work.job, self._provenance, layout)
             storage.write_text(note, json.dumps(file._asdict()))
         yield number

@@ -143,6 +143,39 @@ def test_workers_of_a_cluster_write_the_data_files_of_a_large_run_and_the_launch
     assert len(json.loads(manifests[0])["files"]) == 7
 
 
+def test_what_a_worker_of_a_former_run_notes_late_is_not_taken_for_this_ones(
+    texts: Texts, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = some(texts, 6)
+    output = tmp_path / "out"
+    monkeypatch.setattr(finalize, "SPREAD_BYTES", 0)
+    engine = Engine("apache_beam.runners.portability.fn_api_runner.FnApiRunner")
+    notes: dict[str, str] = {}
+    graph = spread_files.run_graph
+
+    def do_there(name: str) -> None:
+        work = toy_work([str(folder)], output, ToyJob(), isolation="none", run_id=name)
+        run(work, engine, Silent(), max_failed_ratio=1.0)
+
+    def noted(*args: object) -> None:
+        graph(*args)  # type: ignore[arg-type]
+        notes.update((path.name, path.read_text()) for path in (output / "_work/layouts").iterdir())
+
+    def outlived(*args: object) -> None:
+        for name, text in notes.items():
+            if "rows" in json.loads(text):  # a note, not what is to be written
+                (output / "_work/layouts" / name).write_text(text)
+        graph(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(spread_files, "run_graph", noted)
+    do_there("before")
+    texts(f01="other content\n")
+    monkeypatch.setattr(spread_files, "run_graph", outlived)
+    do_there("after")
+    do(folder, tmp_path / "fresh")
+    assert dataset_rows(output) == dataset_rows(tmp_path / "fresh")
+
+
 def test_a_data_file_that_a_lost_worker_owes_is_missed(
     texts: Texts, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
