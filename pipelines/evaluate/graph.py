@@ -20,12 +20,14 @@ import apache_beam as beam
 from apache_beam.utils import shared
 
 from od_core import storage
+from od_core.errors import StorageError
 from od_core.insight.insight import BoxInsight, Insight
 from od_core.metrics.frame import EvaluatedFrame
 from od_core.metrics.metric import Metric, MetricFactory
 from od_core.storage import RemoteFiles
 from pipelines.engine import Engine, run_graph
 from pipelines.evaluate.detections import RowGroup, row_groups_of
+from pipelines.evaluate.frame_count import FrameCount
 from pipelines.evaluate.frames import DetectionClasses, row_frames
 from pipelines.evaluate.insight import InsightTask
 from pipelines.evaluate.plan import EvaluationPlan
@@ -226,7 +228,7 @@ def build(
         )
     return (
         frames
-        | "Evaluate" >> beam.CombineGlobally(MetricsFn(factories))
+        | "Evaluate" >> beam.CombineGlobally(MetricsFn([*factories, FrameCount]))
         | "WriteValues" >> beam.Map(_write_values, values_file, remote_files)
     )
 
@@ -243,10 +245,17 @@ def run(
     """Evaluate.
 
     Raises:
-        StorageError: the runner gave up; says why.
+        StorageError: the runner gave up; says why. Or frames were lost on the way, as where the detections were made
+            anew meanwhile.
     """
     run_graph(engine, lambda root: build(root, plan, factories, values_file, remote_files, verdicts, insight))
     values: Values = json.loads(storage.read_bytes(values_file))
+    frames = int(values.pop(FrameCount.name)[FrameCount.name])
+    if frames != plan.evaluated:
+        raise StorageError(
+            f"{plan.detections.path}: {plan.evaluated:,} frames were to be evaluated, and {frames:,} were: the"
+            " detections were changed meanwhile, or a worker was lost; repeat the command"
+        )
     return values
 
 

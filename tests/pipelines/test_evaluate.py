@@ -7,6 +7,7 @@ import shutil
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from apache_beam.internal import pickler
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
@@ -162,6 +163,16 @@ def test_a_file_that_is_gone_is_named(planned):
     with pytest.raises(UsageError, match=r"00003\.parquet"):
         run(plan, FACTORIES, Engine(), str(folder / "values.json"))
     assert not (folder / "values.json").exists()
+
+
+def test_frames_that_are_lost_after_planning_are_missed(planned):
+    plan, _, folder = planned
+    path = folder / "found/00003.parquet"
+    rows = pq.read_table(path)
+    pq.write_table(rows.slice(1), path)
+    assert len(rows) > 1
+    with pytest.raises(StorageError, match="found: 30 frames were to be evaluated, and 29 were: the detections were"):
+        run(plan, FACTORIES, Engine(), str(folder / "values.json"))
 
 
 def test_an_engine_that_gives_up_is_told_in_one_line(planned):
