@@ -4,6 +4,7 @@ The parent (isolation.py) starts it as a fresh interpreter, sends a `Setup`, and
 that belongs to this process alone. It answers with the messages below. It dies with its parent, whatever it is doing.
 """
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -97,7 +98,8 @@ def main(descriptor: int) -> None:
         while (item := _next_item(pipe)) is not None:
             watch = _PipeWatch(pipe, BegunPieces(setup.board, item.pieces))
             try:
-                report = run_item(setup.job, dataset, worker, item, watch)
+                with contextlib.closing(watch):
+                    report = run_item(setup.job, dataset, worker, item, watch)
             except (StorageError, UsageError) as error:
                 pipe.send(Fatal(error))
             except MemoryError:
@@ -131,7 +133,11 @@ def _next_item(pipe: Connection) -> Item | None:
 
 
 class _PipeWatch:
-    """A Watch that tells the parent what was done a few times a second; what begins and ends stands on the board."""
+    """A Watch that tells the parent what was done a few times a second; what begins and ends stands on the board.
+
+    An item that failed may leave threads that notice it late: when it is closed, nothing of theirs is heard, neither in
+    the middle of another message nor as if it were of the next item.
+    """
 
     def __init__(self, pipe: Connection, begun: BegunPieces):
         self._pipe = pipe
@@ -140,9 +146,12 @@ class _PipeWatch:
         self._counts: dict[str, int] = {}
         self._weight = 0
         self._sent = time.monotonic()
+        self._is_closed = False
 
     def begin(self, piece: Piece) -> None:
-        self._begun.begin(piece)
+        with self._lock:
+            if not self._is_closed:
+                self._begun.begin(piece)
         self.advance({})
 
     def end(self, piece: Piece) -> None:
@@ -150,10 +159,16 @@ class _PipeWatch:
 
     def advance(self, counts: Mapping[str, int], weight: int = 0) -> None:
         with self._lock:
+            if self._is_closed:
+                return
             add_counts(self._counts, counts)
             self._weight += weight
             if time.monotonic() - self._sent >= _REPORT_EVERY_SECONDS:
                 self._send()
+
+    def close(self) -> None:
+        with self._lock:
+            self._is_closed = True
 
     def flush(self) -> None:
         with self._lock:

@@ -142,7 +142,10 @@ class Batcher:
 
     def _detect_batch(self, images: Sequence[Image]) -> list[Detections | DetectError]:
         try:
-            return list(self._detect(images))
+            found = list(self._detect(images))
+            if len(found) != len(images):
+                raise ValueError(f"{len(found)} results came for {len(images)} images")
+            return [*found]
         except DetectError as error:
             if len(images) == 1:
                 return [error]

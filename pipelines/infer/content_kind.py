@@ -1,5 +1,8 @@
 """What a file without an extension is, by its first bytes; the file is opened for real when it is its turn."""
 
+import errno
+import os
+
 from od_core import storage
 from od_core.errors import RecordError, StorageError
 from od_core.images import looks_like_image
@@ -22,7 +25,12 @@ _IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
 
 
 def content_kind(path: str) -> str | None:
-    """image, video, record or None; also None for a file that cannot be read."""
+    """image, video, record, or None for something else, also for what is no regular file.
+
+    A file that cannot be read is taken for an image, and so is a link that leads nowhere, perhaps to a folder of a disk
+    that is not there: if it cannot be read in its turn either, it will fail by its name. Nothing would be left of it if
+    what a disk does for a moment made it no input at all.
+    """
     try:
         with storage.open_input(path) as file:
             head = file.read(_HEAD_BYTES)
@@ -34,8 +42,10 @@ def content_kind(path: str) -> str | None:
                     pass
                 else:
                     return "record"
-    except (OSError, StorageError):
-        return None
+    except FileNotFoundError:
+        return "image" if not storage.is_remote(path) and os.path.islink(storage.local_path(path)) else None
+    except (OSError, StorageError) as error:
+        return None if isinstance(error, OSError) and error.errno == errno.EINVAL else "image"
     if looks_like_image(head):
         return "image"
     if any(head.startswith(magic, offset) for magic, offset in _VIDEOS) and head[8:12] not in _IMAGE_BRANDS:

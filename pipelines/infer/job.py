@@ -46,6 +46,7 @@ _ITEM_LIMITS = {
 }
 _VERSIONS_OF = ("boxbeam", "tensorflow", "numpy", "pillow", "av", "pyarrow", "apache-beam")
 
+GIF_EXTENSION = ".gif"
 DEFAULT_MIN_SCORES = {"image": 0.0, "record": 0.0, "video": 0.05}
 
 
@@ -201,7 +202,7 @@ def kind_of(path: str) -> str | None:
     if "." not in name:
         return content_kind(path)
     extension = name[name.rfind(".") :]
-    if extension == ".gif" and _is_animated(path):
+    if extension == GIF_EXTENSION and _is_animated(path):
         return "video"
     if extension in IMAGE_EXTENSIONS:
         return "image"
@@ -213,9 +214,17 @@ WANTED = Wanted(kind_of, "images, videos or TFRecord files")
 
 def _is_animated(path: str) -> bool:
     try:
-        return bool(GifImagePlugin.GifImageFile(io.BytesIO(storage.read_bytes(path))).is_animated)
+        return is_animated(storage.read_bytes(path))
+    except OSError:
+        return False  # gone, or not to be read now: an image that will fail, with the reason, also if it does move
+
+
+def is_animated(gif: bytes) -> bool:
+    """Whether the bytes of a GIF are those of several frames; False where they are damaged."""
+    try:
+        return bool(GifImagePlugin.GifImageFile(io.BytesIO(gif)).is_animated)
     except (OSError, SyntaxError, EOFError, ValueError):
-        return False  # damaged or gone: an image that will fail, with the reason
+        return False
 
 
 def _is_compressed(source: Source) -> bool:

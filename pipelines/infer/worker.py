@@ -1,10 +1,11 @@
 """The item side of infer: decode beside the model, several threads on one Session, rows in order."""
 
+import collections
 import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,7 +26,7 @@ from od_core.video.scan import PacketScan, scan_packets
 from pipelines.infer.batch_size import BatchSize
 from pipelines.infer.batches import Batcher, Frame, Image, stacked
 from pipelines.infer.devices import claimed_device
-from pipelines.infer.job import whole_failed
+from pipelines.infer.job import GIF_EXTENSION, is_animated, whole_failed
 from pipelines.infer.step_clock import StepClock
 from pipelines.items import LAST_END, Identity, Item, Joint, Outcome, Piece, add_counts
 from pipelines.job import Ran, Watch
@@ -94,7 +95,7 @@ class InferWorker:
         # Closed here, whatever happens: an error keeps generators alive through its traceback, and with them a decoder
         # that waits for its consumer in a thread that the next item needs.
         with contextlib.closing(self._frames(item, watch)) as frames:
-            for tag, detections, error in self._batcher(item).run(frames):
+            for tag, detections, error in self._batcher(item).run(found.awaited(frames)):
                 if tag.row is None:
                     found.finish(tag.piece, tag.joint)
                 elif error is not None:
@@ -147,7 +148,10 @@ class InferWorker:
         source = piece.source
         try:
             with self._clock.spent("decode"):
-                image = self._decode(read_image_file(source))
+                encoded = read_image_file(source)
+                if source.uri.lower().endswith(GIF_EXTENSION) and is_animated(encoded):
+                    raise InputError("it moves, which could not be seen when the run was planned; use --retry_failed")
+                image = self._decode(encoded)
         except InputError as error:
             return Frame(_Tag(piece, whole_failed(source, frame_error(error)), piece.weight), None)
         row = FrameRow(source.key, storage.printable(source.uri), "image", 0)
@@ -182,6 +186,8 @@ class InferWorker:
                     position += step
                     yield Frame(_Tag(piece, row, step), frame.image)
                 refuse_changed(source)
+                if piece.total > 1 and joint is None:
+                    raise InputError("its end did not come")
         except InputError as error:
             if piece.is_whole:
                 yield Frame(_Tag(piece, whole_failed(source, frame_error(error))), None)
@@ -262,10 +268,22 @@ class _Found:
         self._clock = clock
         self._waiting: list[FrameRow] = []
         self._piece_rows = 0
+        self._awaited: collections.deque[int] = collections.deque()
         self._counts: dict[str, int] = {}
         self._error: str | None = None
         self.labelled: set[int] = set()
         self.unlabelled: set[int] = set()
+
+    def awaited(self, frames: Iterable[Frame[_Tag]]) -> Iterator[Frame[_Tag]]:
+        """The same frames, of which so many are to be added before their piece is finished."""
+        count = 0
+        for frame in frames:
+            if frame.tag.row is None:
+                self._awaited.append(count)
+                count = 0
+            else:
+                count += 1
+            yield frame
 
     def add(self, tag: _Tag, row: FrameRow) -> None:
         """One image or frame is through the model."""
@@ -285,7 +303,14 @@ class _Found:
         self._watch.advance(counts, tag.weight)
 
     def finish(self, piece: Piece, joint: Joint | None) -> None:
-        """The piece has no more rows."""
+        """The piece has no more rows.
+
+        Raises:
+            ValueError: it has not as many as frames were on their way.
+        """
+        awaited = self._awaited.popleft()
+        if self._piece_rows != awaited:
+            raise ValueError(f"{piece}: {awaited} frames went into the model, {self._piece_rows} came out")
         if joint is not None and joint.broken:
             self._counts, self._error = {}, None  # none of it will be used
         status = "failed" if self._error else "done" if self._counts.get("detections") else "empty"
