@@ -93,6 +93,7 @@ def _job(args: argparse.Namespace) -> Any:
     return ConvertJob(
         layout,
         images=options.absolute(args.images) if args.images else None,
+        follow_links=args.follow_links,
         format=args.format,
         label_map=read_label_map(args.label_map) if args.label_map else None,
         boxes=args.boxes,

@@ -51,6 +51,11 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--images", type=options.path, metavar="DIR", help="the image folder (default: where the format has it)"
     )
+    group.add_argument(
+        "--follow_links",
+        action="store_true",
+        help="read images that are symbolic links to anywhere; else only those that lead into the folders given",
+    )
     group.add_argument("--output", type=options.path, required=True, metavar="DIR", help="folder of the record dataset")
     group.add_argument(
         "--format", choices=_FORMATS, default="auto", help="of the annotations (default: auto, found by looking)"

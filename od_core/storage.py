@@ -28,11 +28,15 @@ _TEMPORARY = re.compile(r"^\.boxbeam-[0-9a-f]{32}\.tmp$")
 
 
 class FileInfo(NamedTuple):
-    """One file: its full path, size in bytes and modification time in milliseconds since 1970 (UTC)."""
+    """One file: its full path, size in bytes and modification time in milliseconds since 1970 (UTC).
+
+    `through_link`: `walk` came to it through a symbolic link, its own or that of a folder.
+    """
 
     path: str
     size: int
     mtime_ms: int
+    through_link: bool = False
 
 
 @runtime_checkable  # Beam asks, where a graph's functions take one
@@ -141,13 +145,13 @@ def walk(folder: str, *, depth: int | None = None) -> Iterator[FileInfo]:
                 yield info
         return
     seen: set[tuple[int, int]] = set()
-    pending: list[tuple[str, int]] = [(local_path(folder), 1)]
-    links: list[tuple[str, int]] = []
+    pending: list[tuple[str, int, bool]] = [(local_path(folder), 1, False)]
+    links: list[tuple[str, int, bool]] = []
     while pending or links:
         if not pending:
             links.sort(reverse=True)
             pending.append(links.pop())
-        here, level = pending.pop()
+        here, level, through_link = pending.pop()
         try:
             status = os.stat(here)
             if (status.st_dev, status.st_ino) in seen:
@@ -160,20 +164,20 @@ def walk(folder: str, *, depth: int | None = None) -> Iterator[FileInfo]:
                     is_link = entry.is_symlink()
                     if os.path.isdir(entry.path) if is_link else entry.is_dir():
                         if level != depth:
-                            (links if is_link else pending).append((entry.path, level + 1))
+                            (links if is_link else pending).append((entry.path, level + 1, is_link or through_link))
                     else:
-                        yield _listed(entry.path)
+                        yield _listed(entry.path, is_link or through_link)
         except OSError as error:
             raise StorageError(f"{here}: this folder cannot be read ({error.strerror})") from error
 
 
-def _listed(path: str) -> FileInfo:
+def _listed(path: str, through_link: bool) -> FileInfo:
     """What a folder says it holds, even where it is a link to nothing: as an input it will fail, but by its name."""
     try:
         status = os.stat(path)
     except OSError:
-        return FileInfo(path, 0, 0)
-    return FileInfo(path, status.st_size, status.st_mtime_ns // 1_000_000)
+        return FileInfo(path, 0, 0, through_link)
+    return FileInfo(path, status.st_size, status.st_mtime_ns // 1_000_000, through_link)
 
 
 def names_in(folder: str) -> list[str]:

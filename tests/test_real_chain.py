@@ -30,7 +30,8 @@ def bccd(shared: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> path
     model = shared / "models/ssd_mobilenet_bccd_tf1"
     labelled = ["--label_map", str(model / "label_map.pbtxt"), *QUIET]
     records = str(folder / "records")
-    assert convert.main(["--input", str(voc), "--splits", "val=1", "--output", records, *labelled]) == 0
+    options = ["--input", str(voc), "--follow_links", "--splits", "val=1", "--output", records]
+    assert convert.main([*options, *labelled]) == 0
     for name, inputs in (("found", voc / "JPEGImages"), ("found_in_records", folder / "records")):
         output = str(folder / name)
         assert infer.main(["--model", str(model), "--input", str(inputs), "--output", output, *labelled]) == 0

@@ -2,9 +2,10 @@
 
 import collections
 import functools
+import os
 import posixpath
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from od_core import storage
@@ -24,11 +25,24 @@ class FoundImage(NamedTuple):
     file: FileInfo
 
 
+class LinkedAwayError(AnnotationError):
+    """An image is a link, or lies in a linked folder, that leads to where nothing may be read."""
+
+
 class ImageFolder:
     """The image files below a folder, listed once. Memory: about 300 bytes an image."""
 
-    def __init__(self, folder: str):
+    def __init__(self, folder: str, links_within: Sequence[str] | None = None):
+        """List it.
+
+        Args:
+            folder: local or remote.
+            links_within: symbolic links are followed into these folders, beside their own; None: wherever they lead.
+        """
         self.folder = folder
+        self._links_within: list[str] | None = None
+        if links_within is not None:
+            self._links_within = [os.path.realpath(storage.local_path(one)) for one in (folder, *links_within)]
         prefix = folder.rstrip("/") + "/"
         self._files: dict[str, FileInfo] = {}
         for info in storage.walk(folder):
@@ -50,8 +64,20 @@ class ImageFolder:
         """The image of this name: that path, else the only one that ends like it, in whole folders.
 
         Raises:
+            LinkedAwayError: see `links_within`.
             AnnotationError: there is none, or several could be meant.
         """
+        found = self._find(name)
+        if found.file.through_link and self._links_within is not None:
+            place = os.path.realpath(found.file.path)
+            if not any(os.path.commonpath((place, folder)) == folder for folder in self._links_within):
+                raise LinkedAwayError(
+                    f"the image {found.key} in {storage.printable(self.folder)} is a link out of it, to"
+                    f" {storage.printable(place)}; where links are to be followed, say --follow_links"
+                )
+        return found
+
+    def _find(self, name: str) -> FoundImage:
         if name in self._files:
             return FoundImage(name, self._files[name])
         similar = self._by_name.get(posixpath.basename(name), [])

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from od_core.annotations.annotated import AnnotatedImage, AnnotationFault, Annotations
 from od_core.annotations.coco import CocoAnnotations
-from od_core.annotations.image_folder import ImageFolder
+from od_core.annotations.image_folder import ImageFolder, LinkedAwayError
 from od_core.annotations.voc import VocAnnotations
 from od_core.errors import AnnotationError, UsageError
 from od_core.label_map import LabelMap
@@ -172,6 +172,7 @@ def _images(
         lost: list[AnnotationFault] = []  # of the waiting one
         first_missing = ""
         located = missing = 0
+        all_linked = True
         for found in one.images():
             if isinstance(found, AnnotationFault) and found.of_object:
                 is_of_waiting = waiting is not None and found.name == waiting[0].annotated.name
@@ -189,8 +190,11 @@ def _images(
                 located += 1
                 continue
             missing += 1
+            all_linked = all_linked and waiting[0].fault_kind == convert_remarks.IMAGE_LINKED_AWAY
             first_missing = first_missing or f"{found.place}: {waiting[0].fault}"
         if missing and not located:
+            if all_linked:
+                raise UsageError(f"none of {missing:,} annotated images may be read. {first_missing}")
             raise UsageError(
                 f"none of {missing:,} annotated images is there. {first_missing}. Say with --images DIR where they lie"
             )
@@ -211,7 +215,8 @@ def _located(image: AnnotatedImage, folder: ImageFolder) -> tuple[PlannedImage, 
     try:
         key, info = folder.find(image.name)
     except AnnotationError as error:
-        kind = convert_remarks.IMAGE_NOT_FOUND
+        is_link = isinstance(error, LinkedAwayError)
+        kind = convert_remarks.IMAGE_LINKED_AWAY if is_link else convert_remarks.IMAGE_NOT_FOUND
         return PlannedImage(image.name, "", 0, image, str(error), kind, found_objects=objects), None
     return PlannedImage(key, info.path, info.size, image, found_objects=objects), info
 

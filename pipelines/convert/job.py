@@ -64,6 +64,7 @@ class ConvertJob:
         image_rules: how images go into records.
         input_splits: the split that each input is in, as the command line says; empty where it does not.
         images: the image folder; None for the one that belongs to the annotations by convention.
+        follow_links: images may be links to any place, not only into the folders that were given.
         format: of the annotations, or "auto".
         label_map: the classes; None takes them from the annotations.
         boxes: what to do with boxes outside the image, one of `box_policy.POLICIES`.
@@ -73,6 +74,7 @@ class ConvertJob:
 
     layout: Layout
     images: str | None = None
+    follow_links: bool = False
     format: str = "auto"
     label_map: LabelMap | None = None
     boxes: str = "clip"
@@ -265,6 +267,7 @@ class ConvertJob:
     def _sets(self, ask: Ask) -> list[AnnotationSet]:
         folders: dict[str, ImageFolder] = {}
         found = []
+        given = [path for path in ask.inputs if storage.is_folder(path)]
         splits = self.input_splits or (None,) * len(ask.inputs)
         for path, split in zip(ask.inputs, splits, strict=True):
             one = self._open(path)
@@ -275,7 +278,7 @@ class ConvertJob:
             if place is None:
                 raise UsageError(f"{path}: it is not known where its images lie; say it with --images DIR")
             if place not in folders:
-                folders[place] = ImageFolder(place)
+                folders[place] = ImageFolder(place, None if self.follow_links else given)
                 if not len(folders[place]):
                     raise UsageError(f"{place}: no images in there; say with --images DIR where those of {path} lie")
             found.append(AnnotationSet(one, folders[place], split))

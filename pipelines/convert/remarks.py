@@ -5,6 +5,7 @@ from typing import NamedTuple
 from od_core.records.stored_image import MADE_PNG, SCALED, TURNED
 
 IMAGE_NOT_FOUND = "images_not_found"
+IMAGE_LINKED_AWAY = "images_linked_away"
 ANNOTATION_NOT_USABLE = "annotations_not_usable"
 IMAGE_NOT_READABLE = "images_not_readable"
 IMAGE_DAMAGED = "images_damaged"
@@ -42,6 +43,7 @@ class Reason(NamedTuple):
 REASONS = {
     ANNOTATION_NOT_USABLE: Reason("images", "rejected", "the annotation cannot be used"),
     IMAGE_NOT_FOUND: Reason("images", "rejected", "no image of that name, or several"),
+    IMAGE_LINKED_AWAY: Reason("images", "rejected", "a link out of the folders that were given (--follow_links)"),
     IMAGE_NOT_READABLE: Reason("images", "rejected", "the file cannot be read"),
     IMAGE_DAMAGED: Reason("images", "rejected", "damaged, too large, or no image at all"),
     IMAGE_OF_ANOTHER_SIZE: Reason("images", "rejected", "of another shape than the annotation says"),

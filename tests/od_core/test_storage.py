@@ -191,8 +191,8 @@ def test_a_link_to_nothing_is_found_and_left_for_its_reader_to_fail(make):
     (folder / "loop.jpg").symlink_to("loop.jpg")
     assert sorted(storage.walk(str(folder))) == [
         storage.stat(f"{folder}/a.jpg"),
-        FileInfo(f"{folder}/dangling.jpg", 0, 0),
-        FileInfo(f"{folder}/loop.jpg", 0, 0),
+        FileInfo(f"{folder}/dangling.jpg", 0, 0, through_link=True),
+        FileInfo(f"{folder}/loop.jpg", 0, 0, through_link=True),
     ]
 
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from od_core import storage
+from od_core.errors import UsageError
 from pipelines import work
 from pipelines.convert import record as convert_record
 from pipelines.convert import shapes as convert_shapes
@@ -123,3 +124,30 @@ def test_masks_that_are_too_many_for_a_record_are_refused_before_any_is_drawn(
     assert (images_count["rejected"], boxes["written"], boxes["rejected"]) == (1, 3, 4)
     do(tmp_path / "i.json", tmp_path / "without", job(images=str(tmp_path / "images")))
     assert failures(tmp_path / "without") == {}
+
+
+def test_a_link_that_leads_out_of_the_data_set_costs_its_image(tmp_path: pathlib.Path) -> None:
+    """Of a stranger's archive, which could bring any picture of this machine into the records."""
+    write_files(tmp_path, {"private/p.jpg": picture(9), "in/a.jpg": picture(1), "in/shared/b.jpg": picture(2)})
+    (tmp_path / "in/b.jpg").symlink_to("shared/b.jpg")
+    (tmp_path / "in/p.jpg").symlink_to(tmp_path / "private/p.jpg")
+    (tmp_path / "in/all").symlink_to(tmp_path / "private")
+    do(tmp_path / "in", tmp_path / "out", job(format="images"))
+    said = failures(tmp_path / "out")
+    assert said.keys() == {"p.jpg", "all/p.jpg"}
+    for reason in said.values():
+        assert f"is a link out of it, to {tmp_path}/private/p.jpg" in reason
+    images, _ = summed_up(tmp_path / "out")
+    assert (images["written"], images["rejected"]) == (3, 2)
+    do(tmp_path / "in", tmp_path / "followed", job(format="images", follow_links=True))
+    assert failures(tmp_path / "followed") == {}
+
+
+def test_a_data_set_of_nothing_but_links_is_told_how_to_read_them(tmp_path: pathlib.Path) -> None:
+    write_files(tmp_path, {"elsewhere/p.jpg": picture()})
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/p.jpg").symlink_to(tmp_path / "elsewhere/p.jpg")
+    with pytest.raises(
+        UsageError, match=r"none of 1 annotated images may be read\. .*is a link out of it.*--follow_links$"
+    ):
+        do(tmp_path / "in", tmp_path / "out", job(format="images"))

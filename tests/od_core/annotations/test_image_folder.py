@@ -91,3 +91,34 @@ def test_among_very_many_names_none_is_looked_for_that_is_like_a_missing_one(fol
     assert refusal(few, "image-xx-.jpg").endswith(" (but there is image-xx.jpg)")
     many = folder(*(f"photo-{name}.jpg" for name in names))
     assert refusal(many, "image-xx-.jpg").endswith("in DIR")
+
+
+def test_links_are_followed_into_the_given_folders_only(tmp_path):
+    for name in ("images/real.jpg", "given/b.jpg", "given_too/c.jpg", "else/d.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    images = tmp_path / "images"
+    (images / "a.jpg").symlink_to("real.jpg")
+    (images / "b.jpg").symlink_to(tmp_path / "given/b.jpg")
+    (images / "c.jpg").symlink_to(tmp_path / "given_too/c.jpg")
+    (images / "d.jpg").symlink_to(tmp_path / "else/d.jpg")
+    (images / "sub").symlink_to(tmp_path / "else")
+    (images / "gone.jpg").symlink_to(tmp_path / "else/gone.jpg")
+    (tmp_path / "link").symlink_to(images)
+    for place in (images, tmp_path / "link"):
+        within = ImageFolder(str(place), [str(tmp_path / "given")])
+        for name in ("real.jpg", "a.jpg", "b.jpg"):
+            assert within.find(name).file.path == str(place / name)
+        outside = {
+            "c.jpg": "given_too/c.jpg",
+            "d.jpg": "else/d.jpg",
+            "sub/d.jpg": "else/d.jpg",
+            "gone.jpg": "else/gone.jpg",
+        }
+        for name, leads_to in outside.items():
+            assert refusal(within, name) == (
+                f"the image {name} in DIR is a link out of it, to {tmp_path / leads_to}; where links are to be"
+                " followed, say --follow_links"
+            )
+    anywhere = ImageFolder(str(images))
+    assert [anywhere.find(name).key for name in ("d.jpg", "sub/d.jpg")] == ["d.jpg", "sub/d.jpg"]
