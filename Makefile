@@ -46,7 +46,7 @@ fetch-readers: $(VENV)/ready  ## fetch what test-readers runs, ahead of it (1 GB
 test-readers: fetch-readers  ## let other tools read our records and exports: supervision, datumaro, TensorFlow ...
 	@timeout --kill-after=10 170 $(BIN)/python -m pytest tests/readers
 
-soak: $(VENV)/ready  ## run infer on thousands of inputs and kill it at random, for about three minutes
+soak: $(VENV)/ready  ## run infer, convert and render on many inputs and kill them at random, for about three minutes
 	@$(BIN)/python -m pytest -s -m soak tests/soak
 
 check: $(VENV)/ready  ## ruff and mypy
