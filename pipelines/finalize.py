@@ -79,7 +79,7 @@ def finalize(
     dataset = Dataset(ask.output)
     manifest = dataset.manifest()
     held = held or HeldOutcomes(job, dataset, None if ask.overwrite else manifest)
-    choice = _Choice(job, held, read_inventory(dataset))
+    choice = _Choice(job, ask, held, read_inventory(dataset))
     if choice.unfit or choice.begun:
         return Unfinished(choice.unfit, choice.begun)
     _refuse_gaps(choice, ask.output)
@@ -114,8 +114,9 @@ class _Choice:
         failed: see Finished.
     """
 
-    def __init__(self, job: Job, held: HeldOutcomes, wanted: Iterable[Identity]):
+    def __init__(self, job: Job, ask: Ask, held: HeldOutcomes, wanted: Iterable[Identity]):
         self.held = held
+        self._retry_failed = ask.retry_failed
         self.inputs = self.gaps = self.begun = self.removed = 0
         self.first_gap = ""
         self.unfit: list[tuple[str, str]] = []
@@ -181,9 +182,16 @@ class _Choice:
                 taken.append((one, outcome))
         taken.sort(key=lambda pair: (pair[1].piece.start, self.held.files[pair[0].file].path, pair[0].first_row))
         self._note(identity, [outcome for _, outcome in taken], unfit.get(identity))
-        # A former failure in a data file is there until the whole is done again.
-        self.begun += len(told) > len(results) and all(self.held.files[one.file].data_file for one, _ in results)
+        self.begun += len(told) > len(results) and all(self._is_to_be_again(*pair) for pair in results)
         return taken
+
+    def _is_to_be_again(self, one: Held, outcome: Outcome) -> bool:
+        """Whether it is a former failure, which is there until the whole is done again.
+
+        Steps beside anything else were left by a run that was killed when it was done with them.
+        """
+        is_former = self.held.files[one.file].data_file is not None
+        return self._retry_failed and is_former and outcome.status == "failed"
 
     def _rank(self, one: Held, outcome: Outcome) -> int:
         if self.held.files[one.file].data_file is None:

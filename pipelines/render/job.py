@@ -104,7 +104,10 @@ class RenderJob(RenderChoices):
         return rendered_table([RenderedRow(source.key, storage.printable(source.uri), source.kind, error=error)])
 
     def publish(self, output: str, former: Manifest | None, files: Sequence[DataFile]) -> Mapping[str, Any]:
-        """Remove files that no row names: their inputs are gone, not chosen now, or failed in the middle."""
+        """Remove files that no row names: their inputs are gone, not chosen now, or failed in the middle.
+
+        And what was being written into their folders when a run was killed.
+        """
         dataset = Dataset(output)
         prefix, stay = f"{self.table}-", {file.name for file in files}
         others = [
@@ -118,6 +121,9 @@ class RenderJob(RenderChoices):
             storage.remove([storage.join(output, name) for name in sorted(dropped - kept)])
         if self.crops:
             _remove_crops_of_failed_videos(output, files)
+        if not storage.is_remote(output):  # else it is the engine that does it, for all folders
+            for folder in sorted({posixpath.dirname(name) for name in _files_named_in(dataset.part_paths())} - {""}):
+                storage.remove_leftovers(storage.join(output, folder))
         return {}
 
     def _has_other_parts(self, dataset: Dataset) -> bool:

@@ -216,6 +216,20 @@ def test_a_run_that_broke_off_is_continued_over_its_own_files(
     assert len(again) == 2  # those of the item that was not committed
 
 
+def test_what_was_being_written_when_a_run_was_killed_goes(tmp_path: pathlib.Path) -> None:
+    images(tmp_path, "a.png", "sub/b.png")
+    left = [tmp_path / "out" / folder / f".boxbeam-{'0' * 32}.tmp" for folder in (".", "sub")]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half a picture")
+    (tmp_path / "out/sub/.boxbeam-note").write_text("somebody else's")
+    job = RenderJob()
+    work = Work(job, Ask((str(tmp_path / "found"),), str(tmp_path / "out")), Spread(1, 1), "none", 60, None, "again")
+    run(work, Engine(), Silent(), max_failed_ratio=1)
+    assert not any(path.exists() for path in left)
+    assert (tmp_path / "out/sub/.boxbeam-note").exists()
+
+
 # What is refused
 
 

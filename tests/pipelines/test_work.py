@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from od_core import storage
 from od_core.errors import OutputError, StorageError, TooManyFailedError, UsageError
 from pipelines import data_files, finalize, held, spread_files
 from pipelines.dataset import Dataset
 from pipelines.engine import Engine
 from pipelines.items import ItemReport, Piece
 from pipelines.observer import Silent
+from pipelines.parts import RowFile
 from pipelines.plan import make_plan
 from pipelines.run_item import run_item
 from pipelines.work import RunResult, run
@@ -263,6 +265,33 @@ def test_a_failed_whole_is_tried_again_with_its_steps(
     assert items_in(diary) == (done := ["item a.t[0:4]", "item a.t[4:8]", "item a.t"])
     assert do(folder, tmp_path / "out", job, retry_failed=True).finished.manifest.counts["failed"] == 1
     assert items_in(diary) == 2 * done
+
+
+@pytest.mark.parametrize("first", ["1", "bad"])
+def test_steps_that_a_run_killed_at_its_very_end_leaves_change_nothing(
+    texts: Texts, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    job = ToyJob(steps=True, lines_per_piece=4, files_per_item=1)
+    folder = texts(a=f"{first}\nyes\n")
+
+    def killed(parts: str) -> None:
+        for path in pathlib.Path(parts).glob("*.parquet"):
+            with RowFile(str(path)) as file:
+                has_rows = file.num_rows > 0
+            if has_rows:
+                path.unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(storage, "remove_folder", killed)
+        with pytest.raises(KeyboardInterrupt):
+            do(folder, tmp_path / "out", job)
+    assert len(list((tmp_path / "out/_work/parts").iterdir())) == 2
+    before = (tmp_path / "out/manifest.json").read_text()
+    result = do(folder, tmp_path / "out", job)
+    assert (result.planned_inputs, result.finished.changed) == (0, False)
+    assert (tmp_path / "out/manifest.json").read_text() == before
+    assert not (tmp_path / "out/_work").exists()
 
 
 def test_other_options_are_refused_by_name_unless_overwritten(texts: Texts, tmp_path: pathlib.Path) -> None:
