@@ -35,7 +35,8 @@ def test_killed_at_random_the_records_are_those_of_a_quiet_run(tmp_path: pathlib
     write_coco(tmp_path / "annotations.json", tmp_path / "in")
     options = {"input": tmp_path / "annotations.json", "images": tmp_path / "in"}
     shards = {"images_per_shard": 8, "splits": "train=0.8,val=0.2", "isolation": "process", "workers": 2}
-    command = [sys.executable, "-m", "beam_jobs.convert", *(f"--{k}={v}" for k, v in {**options, **shards}.items())]
+    told = [f"--{name}={value}" for name, value in {**options, **shards}.items()]
+    command = [sys.executable, "-m", "beam_jobs.convert", "--follow_links", *told]
     with repeatable(tmp_path):
         quiet, killed = run_quietly_and_killed("convert", command, tmp_path, SECONDS / 4)
         assert list(check_record_dataset(killed).problems) == []
