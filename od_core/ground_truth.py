@@ -101,6 +101,26 @@ class GroundTruth:
         """Looked at, and nothing there."""
         return cls.of([], [])
 
+    @classmethod
+    def joined(cls, truths: Sequence["GroundTruth"]) -> "GroundTruth":
+        """The objects of several frames, end to end."""
+        parts = [*truths, cls.empty()]
+        boxes, classes, is_crowd, difficult, group_of = (
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("boxes", "classes", "is_crowd", "difficult", "group_of")
+        )
+        areas = [np.full(len(part), np.nan, np.float32) if part.area is None else part.area for part in parts]
+        return cls(
+            boxes,
+            classes,
+            is_crowd,
+            difficult,
+            group_of,
+            tuple(label for part in parts for label in part.labels or [None] * len(part)),
+            np.concatenate(areas),
+            tuple(mask for part in parts for mask in part.masks or [None] * len(part)),
+        )
+
     def where(self, kept: BoolArray) -> "GroundTruth":
         """Those where `kept`, bool (N,), is true."""
         return GroundTruth(

@@ -32,7 +32,8 @@ def plain_jpeg_size(encoded: bytes) -> tuple[int, int] | None:
             if size is None:
                 return None
         elif marker == _TABLES:
-            if (length - 2) % 65 or any(encoded[place + 4 : following : 65][n] >> 4 for n in range((length - 2) // 65)):
+            # One or more tables of a byte and 64 more; the upper half of that byte says that they are of 16 bits.
+            if (length - 2) % 65 or max(encoded[place + 4 : following : 65], default=0) >> 4:
                 return None
         elif marker not in _OF_NO_INTEREST:
             return None

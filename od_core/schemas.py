@@ -151,36 +151,51 @@ def detections_table(rows: Sequence[FrameRow], labels: Mapping[int, str]) -> pa.
     return _table(DETECTIONS, rows, lists)
 
 
-def ground_truth_table(rows: Sequence[FrameRow], labels: Mapping[int, str]) -> pa.Table:
-    """Rows as a table of schema `GROUND_TRUTH`, from their `objects`.
+class FrameObjects(NamedTuple):
+    """The objects of many rows, end to end: a few large arrays instead of many small ones.
+
+    truth: all objects, in the order of the rows; counts: how many each row has, None for one that failed.
+    """
+
+    truth: GroundTruth
+    counts: Sequence[int | None]
+
+
+def ground_truth_table(
+    rows: Sequence[FrameRow], labels: Mapping[int, str], objects: FrameObjects | None = None
+) -> pa.Table:
+    """Rows as a table of schema `GROUND_TRUTH`.
 
     An object without a label of its own gets that of its class id; a class id that `labels` lacks gets a null label.
+
+    Args:
+        rows: of images or frames.
+        labels: names by class id.
+        objects: those of all rows, whose own are then not looked at; None takes the rows' own.
     """
-    truths = [row.objects if row.objects is not None else _NO_OBJECTS for row in rows]
-    boxes, classes, is_crowd, difficult, group_of = (
-        np.concatenate([getattr(truth, name) for truth in [*truths, _NO_OBJECTS]])
-        for name in ("boxes", "classes", "is_crowd", "difficult", "group_of")
-    )
-    own_labels = pa.array([label for truth in truths for label in truth.labels or [None] * len(truth)], pa.string())
-    areas = [np.full(len(truth), np.nan, np.float32) if truth.area is None else truth.area for truth in truths]
+    if objects is None:
+        truths = [row.objects for row in rows]
+        counts = [None if truth is None else len(truth) for truth in truths]
+        objects = FrameObjects(GroundTruth.joined([truth for truth in truths if truth is not None]), counts)
+    truth, classes = objects.truth, objects.truth.classes
+    nothing = [None] * len(classes)
+    own_labels = pa.array(truth.labels or nothing, pa.string())
     structs = _structs(
         OBJECT,
-        boxes,
+        truth.boxes,
         class_id=pa.array(classes),
         label=own_labels.fill_null(_label_column(classes, labels)) if len(classes) else own_labels,
-        is_crowd=pa.array(is_crowd),
-        difficult=pa.array(difficult),
-        group_of=pa.array(group_of),
-        area=pa.array(np.concatenate([*areas, np.zeros(0, np.float32)]), from_pandas=True),  # NaN becomes null
-        mask=pa.array([mask for truth in truths for mask in truth.masks or [None] * len(truth)], pa.binary()),
+        is_crowd=pa.array(truth.is_crowd),
+        difficult=pa.array(truth.difficult),
+        group_of=pa.array(truth.group_of),
+        area=pa.array(nothing if truth.area is None else truth.area, pa.float32(), from_pandas=True),  # NaN: null
+        mask=pa.array(truth.masks or nothing, pa.binary()),
         keypoints=pa.nulls(len(classes), pa.list_(KEYPOINT)),
     )
-    lists = _list_column([None if row.objects is None else len(row.objects) for row in rows], structs)
-    return _table(GROUND_TRUTH, rows, lists)
+    return _table(GROUND_TRUTH, rows, _list_column(objects.counts, structs))
 
 
 _NO_DETECTIONS = Detections.empty()
-_NO_OBJECTS = GroundTruth.empty()
 
 
 def _table(schema: pa.Schema, rows: Sequence[FrameRow], lists: pa.ListArray) -> pa.Table:

@@ -10,6 +10,7 @@ uploaded to the final name elsewhere (object stores show an object only when it 
 import contextlib
 import errno
 import fnmatch
+import functools
 import os
 import pathlib
 import posixpath
@@ -18,13 +19,15 @@ import shutil
 import stat as statfile
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 from od_core.errors import StorageError
 
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+)://")
 _TEMPORARY = re.compile(r"^\.boxbeam-[0-9a-f]{32}\.tmp$")
+
+_CHUNK_BYTES = 16 << 20
 
 
 class FileInfo(NamedTuple):
@@ -234,6 +237,11 @@ def open_input(path: str) -> BinaryIO:
     """
     if is_remote(path):
         return _remote_files(path).open(path)
+    return os.fdopen(_descriptor(path), "rb")
+
+
+def _descriptor(path: str) -> int:
+    """A local file opened for reading; see `open_input`."""
     try:
         descriptor = os.open(local_path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except ValueError as error:  # a NUL character, which no name can hold
@@ -241,13 +249,43 @@ def open_input(path: str) -> BinaryIO:
     if not statfile.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a regular file", path)
-    return os.fdopen(descriptor, "rb")
+    return descriptor
 
 
 def read_bytes(path: str) -> bytes:
     """The whole file."""
     with open_input(path) as file:
         return file.read()
+
+
+def read_up_to(path: str, most: int, expected: int) -> bytes:
+    """The whole file, or its first `most` bytes; of a small local one in half the time of `open_input`.
+
+    Args:
+        path: of the file.
+        most: how many bytes to read at most.
+        expected: how many it probably has; not more room is made at once, whatever `most` is.
+
+    Raises:
+        OSError: as `open_input`.
+    """
+    if is_remote(path):
+        with _remote_files(path).open(path) as file:
+            return _read_on(file.read, most, expected)
+    descriptor = _descriptor(path)
+    try:
+        return _read_on(functools.partial(os.read, descriptor), most, expected)
+    finally:
+        os.close(descriptor)
+
+
+def _read_on(read: Callable[[int], bytes], most: int, expected: int) -> bytes:
+    content = read(min(most, expected + 1))
+    if len(content) == expected:  # a byte more was asked for: this is its end
+        return content
+    while len(content) < most and (more := read(min(most - len(content), _CHUNK_BYTES))):
+        content += more
+    return content
 
 
 @contextlib.contextmanager

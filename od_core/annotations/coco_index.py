@@ -28,6 +28,8 @@ from od_core.errors import AnnotationError
 # One less than what fits into a label map, see `coco` on ids that begin at 0.
 MAX_CATEGORY_ID = 2**31 - 2
 
+_NUMBERS = {int, float}  # true and false are none here
+
 
 class ImageEntry(NamedTuple):
     """One entry of `images`; name: None where the entry is of no use and has been reported; columns: further fields."""
@@ -265,11 +267,11 @@ def _abridged(value: object) -> str:
 
 def _box(fields: Mapping[str, Any]) -> tuple[float, float, float, float]:
     bbox = fields.get("bbox")
-    if not (isinstance(bbox, list) and len(bbox) == 4 and all(type(number) in (int, float) for number in bbox)):
+    if not (isinstance(bbox, list) and len(bbox) == 4 and set(map(type, bbox)) <= _NUMBERS):
         raise AnnotationError(f"expected a bbox of four numbers [x, y, width, height], found {_shown(fields, 'bbox')}")
-    if not all(is_coordinate(number) for number in bbox):
+    if not all(map(is_coordinate, bbox)):
         raise AnnotationError(f"the bbox is not a place in an image ({_shown(fields, 'bbox')})")
-    x, y, width, height = (float(number) for number in bbox)
+    x, y, width, height = map(float, bbox)
     return y, x, y + height, x + width
 
 

@@ -16,6 +16,8 @@ Value = bytes | bytearray | memoryview | str | int | float | np.generic
 FeatureValue = Value | Sequence[Value] | npt.NDArray[Any]
 
 _BYTES_LIKE = (bytes, bytearray, memoryview, str)
+_TEXT, _WHOLE = {str}, {int, bool}
+_FLOAT32 = np.dtype("<f4")
 
 # Tags: the number of a field, times 8, plus 2 for "length-delimited".
 _FIELD_1, _FIELD_2 = b"\x0a", b"\x12"
@@ -63,21 +65,26 @@ def _list_of(key: str, value: FeatureValue) -> tuple[bytes, bytes, bool]:
 
     All is empty for a sequence without values.
     """
-    kind = type(value)
-    if kind is bytes or kind is str:
-        return _bytes_list([value])
-    if kind is int:
-        return _int64_list([value])
+    if isinstance(value, bytes):
+        return _BYTES_LIST, value, True  # itself, not a copy
+    if isinstance(value, str):
+        return _BYTES_LIST, value.encode(), True
+    if isinstance(value, int):
+        return (_INT64_LIST, _varint(value), True) if 0 <= value < 1 << 63 else _int64_list([value])
     if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "biuf":
         return _float_list(value) if value.dtype.kind == "f" else _int64_list(value.tolist())
-    values: list[Any] = list(value) if isinstance(value, Sequence) and not isinstance(value, _BYTES_LIKE) else [value]
+    # A list or a tuple is asked for first: whether something is a Sequence takes ten times as long.
+    is_sequence = isinstance(value, list | tuple) or (
+        isinstance(value, Sequence) and not isinstance(value, _BYTES_LIKE)
+    )
+    values: Any = value if is_sequence else [value]
     if not values:
         return b"", b"", False
     kinds = set(map(type, values))
-    if kinds == {int}:
-        return _int64_list(values)
-    if kinds == {str}:
+    if kinds == _TEXT:
         return _BYTES_LIST, b"".join(map(_text_field, values)), False
+    if kinds <= _WHOLE:
+        return _int64_list(values)
     if all(issubclass(one, _BYTES_LIKE) for one in kinds):
         return _bytes_list(values)
     if all(issubclass(one, int | np.integer | np.bool_) for one in kinds):
@@ -85,7 +92,7 @@ def _list_of(key: str, value: FeatureValue) -> tuple[bytes, bytes, bool]:
     if all(issubclass(one, int | float | np.integer | np.floating) for one in kinds):
         return _float_list(np.array(values, np.float64))
     raise TypeError(
-        f"{key}: a feature holds bytes, text, whole numbers or floats, all of one kind; got {kind.__name__} of "
+        f"{key}: a feature holds bytes, text, whole numbers or floats, all of one kind; got {type(value).__name__} of "
         f"{sorted(one.__name__ for one in kinds)}"
     )
 
@@ -106,13 +113,13 @@ def _text_field(text: str) -> bytes:
 
 
 def _float_list(values: npt.NDArray[Any]) -> tuple[bytes, bytes, bool]:
-    if values.dtype != np.float32:
+    if values.dtype != _FLOAT32:
         with np.errstate(over="ignore"):  # beyond float32 is infinite
-            values = values.astype(np.float32)
-    return _FLOAT_LIST, values.astype("<f4", copy=False).tobytes(), values.size > 0
+            values = values.astype(_FLOAT32)
+    return _FLOAT_LIST, values.tobytes(), values.size > 0
 
 
-def _int64_list(values: list[Any]) -> tuple[bytes, bytes, bool]:
+def _int64_list(values: Sequence[Any]) -> tuple[bytes, bytes, bool]:
     if not values or 0 <= min(values) <= max(values) < 1 << 7:
         return _INT64_LIST, bytes(values), bool(values)  # one byte each, its own varint
     try:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from od_core import boxes
-from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject, ImageLabel
+from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject, ImageLabel, ObjectColumns
 from od_core.annotations.shapes import Mask
 from od_core.errors import ImageError
 from od_core.images import encode_png, upright_pixels
@@ -157,6 +157,7 @@ def encode_record(
         labels: classes of the image as a whole, with their label-map ids.
     """
     edges = np.ascontiguousarray(np.asarray(normalised, np.float32).reshape(-1, 4).T)
+    columns = ObjectColumns.of(objects)
     features: dict[str, examples.FeatureValue] = {
         examples.ENCODED: image.encoded,
         examples.FORMAT: image.format,
@@ -166,30 +167,30 @@ def encode_record(
         examples.HEIGHT: image.height,
         examples.WIDTH: image.width,
         **dict(zip(examples.OBJECT_BOX, edges, strict=True)),
-        examples.OBJECT_CLASS_TEXT: [item.label for item in objects],
+        examples.OBJECT_CLASS_TEXT: columns.label,
         examples.OBJECT_CLASS_LABEL: _integers(class_ids),
-        examples.OBJECT_DIFFICULT: _integers([item.difficult for item in objects]),
-        examples.OBJECT_IS_CROWD: _integers([item.is_crowd for item in objects]),
+        examples.OBJECT_DIFFICULT: _integers(columns.difficult),
+        examples.OBJECT_IS_CROWD: _integers(columns.is_crowd),
     }
-    if any(item.group_of for item in objects):
-        features[examples.OBJECT_GROUP_OF] = _integers([item.group_of for item in objects])
-    if objects and all(item.area is not None for item in objects):
-        features[examples.OBJECT_AREA] = np.array([item.area for item in objects], np.float64)
+    if True in columns.group_of:
+        features[examples.OBJECT_GROUP_OF] = _integers(columns.group_of)
+    if objects and None not in columns.area:
+        features[examples.OBJECT_AREA] = np.array(columns.area, np.float32)
     if with_pose:
-        features[examples.OBJECT_TRUNCATED] = _integers([item.truncated for item in objects])
-        features[examples.OBJECT_VIEW] = [item.view or _VIEW_UNKNOWN for item in objects]
+        features[examples.OBJECT_TRUNCATED] = _integers(columns.truncated)
+        features[examples.OBJECT_VIEW] = [view or _VIEW_UNKNOWN for view in columns.view]
     if labels:
         features[examples.IMAGE_CLASS_TEXT] = [item.label for item, _ in labels]
         features[examples.IMAGE_CLASS_LABEL] = _integers([class_id for _, class_id in labels])
         features[examples.IMAGE_CLASS_CONFIDENCE] = np.array([item.confidence for item, _ in labels], np.float64)
-    return examples.encode_example(features | _shape_features(shapes) | _own_features(objects))
+    return examples.encode_example(features | _shape_features(shapes) | _own_features(columns.features))
 
 
-def _own_features(objects: Sequence[AnnotatedObject]) -> dict[str, examples.FeatureValue]:
+def _own_features(features: Sequence[Sequence[tuple[str, int | float | str]]]) -> dict[str, examples.FeatureValue]:
     """What a format alone says of its objects, as far as it says it of all of them."""
-    if not any(item.features for item in objects):
+    if not any(features):
         return {}
-    given = [dict(item.features) for item in objects]
+    given = [dict(one) for one in features]
     keys = [key for key in given[0] if all(key in one for one in given)]
     return {f"image/object/{key}": [one[key] for one in given] for key in keys}
 
@@ -212,7 +213,7 @@ def _shape_features(shapes: Shapes) -> dict[str, examples.FeatureValue]:
 
 def _integers(values: Sequence[int]) -> examples.FeatureValue:
     """Whole numbers and flags; without any, the feature is still one of whole numbers."""
-    return list(map(int, values)) if values else _NO_INTEGERS
+    return values or _NO_INTEGERS
 
 
 _NO_INTEGERS = np.zeros(0, np.int64)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from od_core.schemas import GROUND_TRUTH, FrameRow, ground_truth_table
+from od_core.schemas import GROUND_TRUTH, FrameObjects, FrameRow, ground_truth_table
 
 RECORDS_VERSION = "boxbeam.records/1"
 
@@ -37,8 +37,13 @@ class RecordPlace(NamedTuple):
     remarks: tuple[Mapping[str, str], ...] = ()
 
 
-def record_index_table(rows: Sequence[FrameRow], places: Sequence[RecordPlace], labels: Mapping[int, str]) -> pa.Table:
-    """Rows of an index, from their ground truth and their places."""
-    table = ground_truth_table(rows, labels)
+def record_index_table(
+    rows: Sequence[FrameRow],
+    places: Sequence[RecordPlace],
+    labels: Mapping[int, str],
+    objects: FrameObjects | None = None,
+) -> pa.Table:
+    """Rows of an index, from their ground truth (see `ground_truth_table`) and their places."""
+    table = ground_truth_table(rows, labels, objects)
     columns = [pa.array([getattr(place, field.name) for place in places], field.type) for field in _PLACE]
     return pa.table([*table.columns, *columns], schema=RECORD_INDEX)

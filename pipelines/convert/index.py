@@ -1,13 +1,18 @@
 """The index rows of one shard: gathered in the order of its records, given out in the order of an item's pieces."""
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
+from od_core.annotations.annotated import ObjectColumns
+from od_core.ground_truth import GroundTruth
 from od_core.records.index import RecordPlace, record_index_table
-from od_core.schemas import FrameRow
-from pipelines.convert.record import Converted
+from od_core.schemas import FrameObjects, FrameRow
+from pipelines.convert.record import Converted, RecordObjects
 from pipelines.convert.shards import RecordSpot, split_of
 from pipelines.items import Outcome, Piece
 from pipelines.parts import RowWriter
@@ -35,15 +40,15 @@ class ShardIndex:
         self._tables: list[pa.Table] = []
         self._rows: list[FrameRow] = []
         self._places: list[RecordPlace] = []
+        self._objects: list[RecordObjects | None] = []
         self._endings: dict[str, _Ending] = {}
 
     def add(self, made: Converted, spot: RecordSpot | None) -> None:
         """The next image of the shard, and where its record is, if it has one."""
-        row = made.row
-        status = "done" if row.objects is not None and len(row.objects) else "empty"
-        if spot is None:
-            status = "failed"
+        row, objects = made.row, made.objects
+        status = "failed" if objects is None else "done" if objects.class_ids else "empty"
         self._endings[row.key] = _Ending(len(self._endings), status, made.counts, row.error and row.error.message)
+        self._objects.append(objects)
         remarks = tuple(remark._asdict() for remark in made.remarks)
         if spot is None:
             self._rows.append(row)
@@ -67,5 +72,23 @@ class ShardIndex:
             rows.finish(Outcome(piece, ending.status, 1, ending.counts, ending.error))
 
     def _pack(self) -> None:
-        self._tables.append(record_index_table(self._rows, self._places, self._labels))
-        self._rows, self._places = [], []
+        table = record_index_table(self._rows, self._places, self._labels, _end_to_end(self._objects, self._labels))
+        self._tables.append(table)
+        self._rows, self._places, self._objects = [], [], []
+
+
+def _end_to_end(objects: Sequence[RecordObjects | None], labels: Mapping[int, str]) -> FrameObjects:
+    """The objects of many images as one ground truth: to make and check one for each would take longer than its row."""
+    found = [one for one in objects if one is not None]
+    columns = ObjectColumns.of(itertools.chain.from_iterable(one.annotated for one in found))
+    class_ids = list(itertools.chain.from_iterable(one.class_ids for one in found))
+    truth = GroundTruth.of(
+        np.concatenate([one.boxes for one in found]) if found else [],
+        class_ids,
+        is_crowd=columns.is_crowd,
+        difficult=columns.difficult,
+        group_of=columns.group_of,
+        labels=[labels.get(class_id, label) for class_id, label in zip(class_ids, columns.label, strict=True)],
+        area=[math.nan if area is None else area for area in columns.area],
+    )
+    return FrameObjects(truth, [None if one is None else len(one.class_ids) for one in objects])

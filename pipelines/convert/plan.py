@@ -3,16 +3,24 @@
 It is one Parquet file, a row group a shard, which the workers read; the annotation files themselves are read once.
 """
 
+import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from od_core import storage
-from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject, AnnotationNote, Excerpt, ImageLabel
+from od_core.annotations.annotated import (
+    AnnotatedImage,
+    AnnotatedObject,
+    AnnotationNote,
+    Excerpt,
+    ImageLabel,
+    ObjectColumns,
+)
 from od_core.label_map import LabelMap, parse_label_map
 from pipelines.convert.layout import Shard
 from pipelines.items import Source
@@ -58,6 +66,8 @@ _PLAN = pa.schema(
 )
 _HEADER = b"boxbeam.convert_plan"
 _ROWS_AT_A_TIME = 1000
+
+_T = TypeVar("_T")
 
 
 class PlannedImage(NamedTuple):
@@ -165,7 +175,7 @@ class ConvertPlan:
         keys, uris, sizes = (self._table.column(name).to_pylist() for name in ("key", "uri", "size"))
         shards = (shard.name for shard in self.header.shards for _ in range(shard.images))
         for key, uri, size, shard in zip(keys, uris, sizes, shards, strict=True):
-            yield Source(key, uri.decode("utf-8", "surrogateescape"), shard, size, self.header.version)
+            yield Source(key, _path(uri), shard, size, self.header.version)
 
     def write(self, path: str) -> None:
         """Write it as a file for `ShardPlans`."""
@@ -179,7 +189,7 @@ class ConvertPlan:
 
 def plan_table(rows: Sequence[PlannedImage]) -> pa.Table:
     """Rows as they stand in the file."""
-    columns: dict[str, list[Any]] = {
+    columns: dict[str, Any] = {
         "key": [row.key for row in rows],
         "uri": [row.uri.encode("utf-8", "surrogateescape") for row in rows],
         "size": [row.size for row in rows],
@@ -187,7 +197,7 @@ def plan_table(rows: Sequence[PlannedImage]) -> pa.Table:
         "fault_kind": [row.fault_kind for row in rows],
         "found_objects": [row.found_objects for row in rows],
         "lost_objects": [list(row.lost_objects) for row in rows],
-        "objects": [[_fields(item) for item in row.annotated.objects] for row in rows],
+        "objects": _object_lists([row.annotated.objects for row in rows]),
         "source": [row.annotated.source.encode("utf-8", "surrogateescape") for row in rows],
         "labels": [json.dumps(row.annotated.labels) for row in rows],
         "notes": [json.dumps(row.annotated.notes) for row in rows],
@@ -197,9 +207,15 @@ def plan_table(rows: Sequence[PlannedImage]) -> pa.Table:
     return pa.table(columns, _PLAN)
 
 
-def _fields(item: AnnotatedObject) -> dict[str, Any]:
-    features = json.dumps(item.features) if item.features else None
-    return {**item._asdict(), "excerpt": item.excerpt and item.excerpt._asdict(), "features": features}
+def _object_lists(rows: Sequence[Sequence[AnnotatedObject]]) -> pa.ListArray:
+    """The objects of each row, written field by field: from a dictionary for every object it takes twice as long."""
+    columns = ObjectColumns.of(itertools.chain.from_iterable(rows))._asdict()
+    columns["excerpt"] = [one and one._asdict() for one in columns["excerpt"]]
+    columns["features"] = [json.dumps(one) if one else None for one in columns["features"]]
+    fields = list(_OBJECT)
+    structs = pa.StructArray.from_arrays([pa.array(columns[field.name], field.type) for field in fields], fields=fields)
+    starts = itertools.accumulate(map(len, rows), initial=0)
+    return pa.ListArray.from_arrays(pa.array(starts, pa.int32()), structs)
 
 
 class ShardPlans:
@@ -229,40 +245,54 @@ class ShardPlans:
 
 def _planned(rows: pa.RecordBatch) -> Iterator[PlannedImage]:
     """The reverse of `plan_table`; column by column, which is several times faster than row by row."""
-    columns = {name: rows.column(name).to_pylist() for name in rows.schema.names if name != "objects"}
+    column = {name: rows.column(name).to_pylist() for name in rows.schema.names if name != "objects"}
     lists = rows.column("objects")
     objects = _objects(lists.flatten())
-    stop = 0
-    for index, count in enumerate(lists.value_lengths().to_pylist()):
-        start, stop = stop, stop + count
-        row = {name: column[index] for name, column in columns.items()}
-        annotated = AnnotatedImage(
-            row["name"],
-            row["source"].decode("utf-8", "surrogateescape"),
-            row["place"],
-            row["source_id"],
-            row["width"],
-            row["height"],
-            tuple(objects[start:stop]),
-            normalised=row["normalised"],
-            labels=tuple(ImageLabel(*label) for label in _json_list(row["labels"])),
-            notes=tuple(AnnotationNote(*note) for note in _json_list(row["notes"])),
-        )
-        uri = row["uri"].decode("utf-8", "surrogateescape")
-        reasons = (row["fault"], row["fault_kind"], tuple(row["lost_objects"]))
-        yield PlannedImage(row["key"], uri, row["size"], annotated, *reasons, row["found_objects"])
+    annotated = map(
+        AnnotatedImage,
+        column["name"],
+        map(_path, column["source"]),
+        column["place"],
+        column["source_id"],
+        column["width"],
+        column["height"],
+        (tuple(itertools.islice(objects, count)) for count in lists.value_lengths().to_pylist()),
+        itertools.repeat(None),  # the split is in the name of the shard
+        column["normalised"],
+        (_of_json(text, ImageLabel) for text in column["labels"]),
+        (_of_json(text, AnnotationNote) for text in column["notes"]),
+    )
+    return map(
+        PlannedImage,
+        column["key"],
+        map(_path, column["uri"]),
+        column["size"],
+        annotated,
+        column["fault"],
+        column["fault_kind"],
+        map(tuple, column["lost_objects"]),
+        column["found_objects"],
+    )
 
 
-def _objects(structs: pa.StructArray) -> list[AnnotatedObject]:
+def _objects(structs: pa.StructArray) -> Iterator[AnnotatedObject]:
     fields = dict(zip((field.name for field in _OBJECT), structs.flatten(), strict=True))
     boxes = fields.pop("box_px").flatten().to_numpy().reshape(-1, 4).tolist()
     columns = {name: column.to_pylist() for name, column in fields.items()}
-    columns["box_px"] = list(map(tuple, boxes))
+    columns["box_px"] = map(tuple, boxes)
     columns["excerpt"] = [one and Excerpt(**one) for one in columns["excerpt"]]
-    columns["features"] = [tuple((key, value) for key, value in _json_list(one)) for one in columns["features"]]
-    return list(map(AnnotatedObject, *(columns[name] for name in AnnotatedObject._fields)))
+    columns["features"] = [_of_json(one, _pair) for one in columns["features"]]
+    return map(AnnotatedObject, *(columns[name] for name in AnnotatedObject._fields))
 
 
-def _json_list(text: str | None) -> list[Any]:
-    found: list[Any] = [] if text is None or text == "[]" else json.loads(text)
-    return found
+def _path(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")
+
+
+def _of_json(text: str | None, make: Callable[..., _T]) -> tuple[_T, ...]:
+    """A list of lists of arguments; most are empty."""
+    return () if text is None or text == "[]" else tuple(make(*one) for one in json.loads(text))
+
+
+def _pair(key: str, value: Any) -> tuple[str, Any]:
+    return key, value

@@ -1,15 +1,16 @@
 """One planned image: read, verified, and made into a record; or the reason why not."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from od_core import boxes, storage
 from od_core.annotations.annotated import AnnotatedObject
 from od_core.box_policy import KeptObjects, Remark, apply_policy
 from od_core.errors import AnnotationError, ImageError, InputError
-from od_core.ground_truth import GroundTruth
 from od_core.images import MAX_FILE_BYTES
 from od_core.records.image_record import Placed, Shapes, encode_record, placed_objects
 from od_core.records.stored_image import MADE_PNG, SCALED, TURNED, StoredImage, stored_image
@@ -20,18 +21,29 @@ from pipelines.convert.rules import RecordRules
 from pipelines.convert.shapes import ShapeReader
 from pipelines.reading import frame_error, reading
 
+_NO_ID = -1  # of a class that the label map lacks
+
 _TOO_LARGE = f"a file of more than {MAX_FILE_BYTES >> 20:,} MiB, more than any image that is decoded"
+
+
+class RecordObjects(NamedTuple):
+    """The objects of a record: as annotated, their label-map ids, and boxes in units of the image, float32 (N, 4)."""
+
+    annotated: Sequence[AnnotatedObject]
+    class_ids: Sequence[int]
+    boxes: npt.NDArray[np.float32]
 
 
 class Converted(NamedTuple):
     """What became of one image.
 
     Attributes:
-        row: of the index, without the number of its record.
+        row: of the index, without objects and the number of its record.
         remarks: on the image and its objects.
         counts: for people.
         format: of the stored image.
         payload: the serialized record; None if there is none: the row says why.
+        objects: those of the record; None if there is none.
     """
 
     row: FrameRow
@@ -39,6 +51,7 @@ class Converted(NamedTuple):
     counts: Mapping[str, int] = MappingProxyType({})
     format: str | None = None
     payload: bytes | None = None
+    objects: RecordObjects | None = None
 
 
 class RecordMaker:
@@ -47,7 +60,6 @@ class RecordMaker:
     def __init__(self, rules: RecordRules, header: PlanHeader):
         self._rules = rules
         self._label_map = header.label_map
-        self._labels = header.label_map.labels if header.label_map else {}
         self._ids: dict[str, int] = {}
         self._with_pose = header.format == "voc"
         self._shapes = ShapeReader(masks=rules.masks, keypoints=header.keypoints if rules.keypoints else {})
@@ -69,13 +81,13 @@ class RecordMaker:
             placed = placed_objects(planned.annotated.in_pixels(image.width, image.height), image)
             reason = convert_remarks.IMAGE_WITH_REFUSED_BOXES
             kept = self._kept(planned, placed)
-            objects = [item for item in kept.objects if self._id_of(item.label) >= 0]
+            objects, unknown = self._with_ids(kept.objects, placed)
             reason = convert_remarks.IMAGE_WITH_TOO_LARGE_MASKS
-            self._shapes.refuse_too_large(objects, placed, image)
+            self._shapes.refuse_too_large(objects.annotated, placed, image)
             reason = convert_remarks.IMAGE_NOT_READABLE
-            shapes, shape_remarks = self._shapes.of(planned.annotated, objects, placed, image)
-            remarks = self._remarks(planned, image, kept, shape_remarks)
-            return self._record(planned, image, placed, objects, shapes, remarks)
+            shapes, shape_remarks = self._shapes.of(planned.annotated, objects.annotated, placed, image)
+            remarks = _remarks(planned, image, (*kept.remarks, *unknown, *shape_remarks))
+            return self._record(planned, image, objects, shapes, remarks)
         except InputError as error:
             return self.failed(planned, frame_error(error), reason)
 
@@ -95,40 +107,45 @@ class RecordMaker:
         except AnnotationError as error:
             raise AnnotationError(f"{planned.annotated.place}: {error}") from error
 
+    def _with_ids(self, objects: Sequence[AnnotatedObject], placed: Placed) -> tuple[RecordObjects, Sequence[Remark]]:
+        """The objects that go into the record, and remarks on those that do not: the label map lacks their class."""
+        ids = [self._id_of(item.label) for item in objects]
+        unknown = []
+        if _NO_ID in ids:
+            unknown = [
+                Remark(
+                    convert_remarks.UNKNOWN_LABEL_SKIPPED, f"{item.place}: the label map has no class {item.label!r}"
+                )
+                for item, class_id in zip(objects, ids, strict=True)
+                if class_id == _NO_ID
+            ]
+            objects = [item for item, class_id in zip(objects, ids, strict=True) if class_id != _NO_ID]
+            ids = [class_id for class_id in ids if class_id != _NO_ID]
+        normalised = boxes.to_normalised([item.box_px for item in objects], placed.height, placed.width)
+        return RecordObjects(objects, ids, normalised.astype(np.float32)), unknown
+
     def _record(
         self,
         planned: PlannedImage,
         image: StoredImage,
-        placed: Placed,
-        objects: list[AnnotatedObject],
+        objects: RecordObjects,
         shapes: Shapes,
         remarks: tuple[Remark, ...],
     ) -> Converted:
         annotated = planned.annotated
-        ids = [self._id_of(item.label) for item in objects]
         labels = [(label, self._id_of(label.label)) for label in annotated.labels]
-        known_labels = [pair for pair in labels if pair[1] >= 0]
-        normalised = boxes.to_normalised([item.box_px for item in objects], placed.height, placed.width)
+        known_labels = [pair for pair in labels if pair[1] != _NO_ID]
         source_id = annotated.source_id or annotated.name
         payload = encode_record(
             image,
             filename=annotated.name,
             source_id=source_id,
-            objects=objects,
-            class_ids=ids,
-            normalised=normalised,
+            objects=objects.annotated,
+            class_ids=objects.class_ids,
+            normalised=objects.boxes,
             with_pose=self._with_pose,
             shapes=shapes,
             labels=known_labels,
-        )
-        truth = GroundTruth.of(
-            normalised,
-            ids,
-            is_crowd=_flags([item.is_crowd for item in objects]),
-            difficult=_flags([item.difficult for item in objects]),
-            group_of=_flags([item.group_of for item in objects]),
-            labels=[self._labels.get(class_id, item.label) for class_id, item in zip(ids, objects, strict=True)],
-            area=[math.nan if item.area is None else item.area for item in objects],
         )
         row = FrameRow(
             planned.key,
@@ -137,61 +154,47 @@ class RecordMaker:
             0,
             width=image.width,
             height=image.height,
-            objects=truth,
             source_id=source_id,
         )
-        counts = {"images": 1, "boxes": len(objects)}
+        counts = {"images": 1, "boxes": len(objects.class_ids)}
         if image.changes:
             counts["images_re_encoded"] = 1
         if labels:
             counts |= {"image_labels": len(known_labels), "image_labels_skipped": len(labels) - len(known_labels)}
         for remark in remarks:
             counts[remark.kind] = counts.get(remark.kind, 0) + 1
-        return Converted(row, remarks, counts, image.format, payload)
-
-    def _remarks(
-        self, planned: PlannedImage, image: StoredImage, kept: KeptObjects, shape_remarks: list[Remark]
-    ) -> tuple[Remark, ...]:
-        place = planned.annotated.place
-        unknown = [
-            Remark(convert_remarks.UNKNOWN_LABEL_SKIPPED, f"{item.place}: the label map has no class {item.label!r}")
-            for item in kept.objects
-            if self._id_of(item.label) < 0
-        ]
-        return (
-            *_changes(image),
-            *(Remark(note.kind, f"{place}: {note.text}") for note in planned.annotated.notes),
-            *(Remark(convert_remarks.OBJECT_NOT_USABLE, text) for text in planned.lost_objects),
-            *(Remark(kind, f"{place}: {text}") for kind, text in (*kept.remarks, *unknown, *shape_remarks)),
-        )
+        return Converted(row, remarks, counts, image.format, payload, objects)
 
     def _id_of(self, label: str) -> int:
         if label not in self._ids:
             found = self._label_map.id_of(label) if self._label_map else None
-            self._ids[label] = -1 if found is None else found
+            self._ids[label] = _NO_ID if found is None else found
         return self._ids[label]
+
+
+def _remarks(planned: PlannedImage, image: StoredImage, on_objects: Sequence[Remark]) -> tuple[Remark, ...]:
+    annotated = planned.annotated
+    if not (on_objects or image.changes or annotated.notes or planned.lost_objects):
+        return ()  # as almost all images
+    return (
+        *_changes(image),
+        *(Remark(note.kind, f"{annotated.place}: {note.text}") for note in annotated.notes),
+        *(Remark(convert_remarks.OBJECT_NOT_USABLE, text) for text in planned.lost_objects),
+        *(Remark(kind, f"{annotated.place}: {text}") for kind, text in on_objects),
+    )
 
 
 def _read(planned: PlannedImage) -> bytes:
     """A whole image file, which may have grown since the run was planned."""
-    with reading(planned.uri), storage.open_input(planned.uri) as file:
-        encoded = file.read(planned.size + 1)  # not more: room is made for all that is asked for
-        if len(encoded) > planned.size:
-            encoded += file.read(MAX_FILE_BYTES + 1 - len(encoded))
+    with reading(planned.uri):
+        encoded = storage.read_up_to(planned.uri, MAX_FILE_BYTES + 1, planned.size)
     if len(encoded) > MAX_FILE_BYTES:
         raise ImageError(_TOO_LARGE)
     return encoded
 
 
-def _flags(values: list[bool]) -> list[bool] | None:
-    """Flags, if any object has it: most have none, and None costs nothing."""
-    return values if True in values else None
-
-
 def _changes(image: StoredImage) -> list[Remark]:
     """What of the original file is not in the record as it was."""
-    if not image.changes:
-        return []
     width, height = image.full_size or (image.width, image.height)
     texts = {
         TURNED: f"its EXIF orientation was {image.orientation}",

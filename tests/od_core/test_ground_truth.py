@@ -63,3 +63,17 @@ def test_equality_looks_at_every_field_and_takes_nan_areas_as_equal():
 def test_what_does_not_fit_together_is_refused(change, says):
     with pytest.raises(ValueError, match=says):
         dataclasses.replace(TWO, **change)
+
+
+def test_joined_are_end_to_end_and_what_some_lack_is_filled_in():
+    masked = GroundTruth.of([[0, 0, 1, 1]], [7], is_crowd=[True], masks=[b"m"])
+    joined = GroundTruth.joined([TWO, GroundTruth.empty(), masked])
+    assert joined == GroundTruth.of(
+        [*TWO.boxes, [0, 0, 1, 1]],
+        [1, -1, 7],
+        is_crowd=[False, False, True],
+        labels=["cat", None, None],
+        area=[12.5, np.nan, np.nan],
+        masks=[None, None, b"m"],
+    )
+    assert len(GroundTruth.joined([])) == 0

@@ -19,6 +19,7 @@ from od_core.schemas import (
     KINDS,
     STATUSES,
     FrameError,
+    FrameObjects,
     FrameRow,
     detections_of,
     detections_table,
@@ -275,3 +276,16 @@ def test_the_pages_pyarrow_example_runs(tmp_path, monkeypatch, capsys):
         {"key": "id7", "label": "dog"},
     ]
     assert "dog" in capsys.readouterr().out
+
+
+def test_objects_end_to_end_make_the_table_that_those_of_each_row_make():
+    first = GroundTruth.of([[0, 0, 1, 1], [0, 0, 0.5, 0.5]], [1, 2], labels=["tom", None], area=[3, np.nan])
+    last = GroundTruth.of([[0.5, 0, 1, 1]], [2], difficult=[True], masks=[b"m"])
+    truths = [first, None, GroundTruth.empty(), last]
+    rows = [
+        FrameRow(f"{n}.jpg", "", "image", 0, error=BROKEN if truth is None else None, objects=truth)
+        for n, truth in enumerate(truths)
+    ]
+    joined = FrameObjects(GroundTruth.joined([first, last]), [2, None, 0, 1])
+    without = [row._replace(objects=None) for row in rows]
+    assert ground_truth_table(without, LABELS, joined).equals(ground_truth_table(rows, LABELS))

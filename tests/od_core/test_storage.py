@@ -86,6 +86,41 @@ def test_read_bytes_reads_the_whole_file(make):
         assert (file.seekable(), file.seek(2), file.read()) == (True, 2, b"jpg")
 
 
+@pytest.mark.parametrize("where", ["local", "remote"])
+@pytest.mark.parametrize(
+    ("most", "expected", "wanted"),
+    [
+        (99, 5, b"a.jpg"),
+        (99, 3, b"a.jpg"),  # it has grown
+        (99, 9, b"a.jpg"),  # it has shrunk
+        (99, 0, b"a.jpg"),
+        (5, 5, b"a.jpg"),
+        (3, 5, b"a.j"),
+        (3, 1, b"a.j"),
+        (3, 3, b"a.j"),
+    ],
+)
+def test_read_up_to_reads_all_there_is_whatever_was_expected(make, monkeypatch, where, most, expected, wanted):
+    path = f"{make('a.jpg')}/a.jpg"
+    if where == "remote":
+        shelf = Shelf("mem://b/a.jpg")
+        shelf.files["mem://b/a.jpg"] = b"a.jpg"
+        monkeypatch.setattr(storage, "_remote", shelf)
+        path = "mem://b/a.jpg"
+    assert storage.read_up_to(path, most, expected) == wanted
+
+
+@pytest.mark.parametrize("name", ["gone", "nul\0nul", "."])
+def test_read_up_to_fails_as_opening_does_and_leaves_no_descriptor_open(tmp_path, name):
+    before = os.listdir("/proc/self/fd")
+    for read in (storage.open_input, lambda path: storage.read_up_to(path, 9, 9)):
+        with pytest.raises(OSError, match=r"No such file|not a regular file"):
+            read(f"{tmp_path}/{name}")
+    (tmp_path / "whole").write_bytes(b"whole")
+    storage.read_up_to(f"{tmp_path}/whole", 9, 9)
+    assert os.listdir("/proc/self/fd") == before
+
+
 def test_a_missing_file_is_told_as_the_system_tells_it(tmp_path):
     for name in ("gone", "nul\0nul"):
         with pytest.raises(FileNotFoundError):

@@ -53,13 +53,13 @@ def test_files_of_enormous_size_and_claims_are_not_read(
     for name in ("jpeg.jpg", "zeros.jpg"):  # sparse: they take no room on the disk
         os.truncate(tmp_path / "in/JPEGImages" / name, HUGE)
     opened = []
-    real = storage.open_input
+    real = os.open
 
-    def open_input(path: str) -> BinaryIO:
-        opened.append(pathlib.PurePath(path).name)
-        return real(path)
+    def spy(path: Any, *arguments: Any, **named: Any) -> int:
+        opened.append(os.path.basename(os.fspath(path)))
+        return real(path, *arguments, **named)
 
-    monkeypatch.setattr(storage, "open_input", open_input)
+    monkeypatch.setattr(os, "open", spy)
     do(tmp_path / "in", tmp_path / "out", job())
     assert {"ok.jpg", "bomb.png"} <= set(opened)
     assert not {"jpeg.jpg", "zeros.jpg"} & set(opened)
