@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from od_core import storage
 from od_core.annotations.annotated import AnnotatedImage, AnnotationFault, Annotations
 from od_core.annotations.coco import CocoAnnotations
 from od_core.annotations.image_folder import ImageFolder, LinkedAwayError
@@ -228,7 +229,7 @@ def _faulty(fault: AnnotationFault) -> tuple[PlannedImage, FileInfo | None]:
 
 
 def _collected(images: Iterable[tuple[PlannedImage, FileInfo | None]]) -> _Collected:
-    places: dict[str, str] = {}
+    places: dict[str, tuple[str, str]] = {}  # and the annotation files: files in two folders can have one name
     tables: list[pa.Table] = []
     splits: list[str | None] = []
     digests: list[str] = []
@@ -237,14 +238,15 @@ def _collected(images: Iterable[tuple[PlannedImage, FileInfo | None]]) -> _Colle
     for image, info in images:
         if image.key in places:
             if image.fault is None:
+                first, second = places[image.key], _place_of(image)
+                told = [place if first[0] != second[0] else f"{place} ({source})" for place, source in (first, second)]
                 raise UsageError(
-                    f"two annotations are about an image called {image.key}: {places[image.key]} and"
-                    f" {image.annotated.place}; remove one, or, if they are different images, convert them into two"
-                    " outputs"
+                    f"two annotations are about an image called {image.key}: {told[0]} and {told[1]}; remove one, or,"
+                    " if they are different images, convert them into two outputs"
                 )
             # It is the annotation that is lost, not an image: it is known by its place.
             image = image._replace(key=f"{image.annotated.place} ({image.key}, {len(places)})")
-        places[image.key] = image.annotated.place
+        places[image.key] = _place_of(image)
         rows.append(image)
         splits.append(image.annotated.split)
         annotated = image.annotated._replace(source="", split=None)
@@ -257,6 +259,10 @@ def _collected(images: Iterable[tuple[PlannedImage, FileInfo | None]]) -> _Colle
             tables.append(plan_table(rows))
             rows = []
     return _Collected(pa.concat_tables([*tables, plan_table(rows)]), splits, digests, labels)
+
+
+def _place_of(image: PlannedImage) -> tuple[str, str]:
+    return image.annotated.place, storage.printable(image.annotated.source)
 
 
 def _label_map(annotations: Sequence[Annotations], names: set[str]) -> LabelMap | None:

@@ -131,6 +131,9 @@ class ConvertJob:
 
     def check(self, ask: Ask) -> None:
         """See Job. Opens what is quickly opened; whole files are read in `find`."""
+        twice = next((path for path in ask.inputs if ask.inputs.count(path) > 1), None)
+        if twice is not None:
+            raise UsageError(convert_messages.given_twice(twice, ask.inputs, self.input_splits))
         for path in ask.inputs:
             if storage.stat(path) is None:
                 self._open(path)

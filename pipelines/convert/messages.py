@@ -32,6 +32,17 @@ def unknown_labels(unknown: Mapping[str, LabelUse], label_map: LabelMap, advice:
     )
 
 
+def given_twice(path: str, inputs: Sequence[str], splits: Sequence[str]) -> str:
+    """A refusal of an input that is named more than once; `splits`: that of each input, or none at all."""
+    named = list(dict.fromkeys(split for split, other in zip(splits, inputs, strict=False) if other == path))
+    where = f", as {' and '.join(f'{split}=' for split in named)}" if len(named) > 1 else ""
+    both = f", and its images would be in {' and in '.join(named)}" if len(named) > 1 else ""
+    return (
+        f"--input names {path} more than once{where}{both}; name it once. To divide one data set among splits, write"
+        f" --input {path} --splits train=0.8,val=0.2"
+    )
+
+
 def nothing_to_do(inputs: Sequence[str], header: PlanHeader) -> str:
     """A refusal of inputs of which no image is in any split."""
     where = ", ".join(inputs)

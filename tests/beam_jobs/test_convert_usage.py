@@ -317,6 +317,11 @@ def test_splits_of_inputs(command: Callable[..., list[str]], refusal: Callable[.
     assert refusal(input=[f"train={voc}"], split_by="folder") == (
         "--split_by folder has nothing to divide where the splits are given; leave it out"
     )
+    once = f"name it once. To divide one data set among splits, write --input {voc} --splits train=0.8,val=0.2"
+    assert refusal(input=[f"train={voc}", f"val={voc}"]) == (
+        f"--input names {voc} more than once, as train= and val=, and its images would be in train and in val; {once}"
+    )
+    assert refusal(input=[voc, voc]) == f"--input names {voc} more than once; {once}"
     assert refusal(input=[f"train={place}/vok"]).startswith(f"{place}/vok: no such file or folder")
     (place / "a=b").symlink_to(voc)
     assert convert.main(command(input=[f"a={place}/a=b"], splits="given", output=place / "named")) == 0

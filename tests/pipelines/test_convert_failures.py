@@ -158,6 +158,15 @@ def test_two_annotations_of_one_image_are_refused(tmp_path: pathlib.Path) -> Non
     )
 
 
+def test_annotations_of_one_image_in_files_of_one_name_are_told_apart(tmp_path: pathlib.Path) -> None:
+    write_voc(tmp_path / "in", 3)
+    write_files(tmp_path / "more", {"Annotations/img01.xml": voc_xml("img01.jpg"), "JPEGImages/img01.jpg": picture(1)})
+    with pytest.raises(UsageError) as caught:
+        do(tmp_path / "in", tmp_path / "out", job(), tmp_path / "more")
+    first, second = (f"Annotations/img01.xml ({tmp_path}/{name}/Annotations/img01.xml)" for name in ("in", "more"))
+    assert f"two annotations are about an image called img01.jpg: {first} and {second}; remove" in str(caught.value)
+
+
 def test_images_that_are_nowhere_are_refused(tmp_path: pathlib.Path) -> None:
     write_voc(tmp_path / "in", 3)
     shutil.move(tmp_path / "in/JPEGImages", tmp_path / "away")

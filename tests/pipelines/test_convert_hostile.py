@@ -6,12 +6,11 @@ import os
 import pathlib
 import struct
 import zlib
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from od_core import storage
 from od_core.errors import UsageError
 from pipelines import work
 from pipelines.convert import record as convert_record
