@@ -104,6 +104,16 @@ def local_path(path: str) -> str:
     return path[len("file://") :] if path.lower().startswith("file://") else path
 
 
+def real_path(path: str) -> str:
+    """A path with all links on the way followed; a remote one as it is, where nothing is a link."""
+    return path.rstrip("/") if is_remote(path) else os.path.realpath(local_path(path))
+
+
+def lies_in(path: str, folder: str) -> bool:
+    """Whether a path is a folder, or lies somewhere in it; both as `real_path` gives them."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
 def _remote_files(path: str) -> RemoteFiles:
     if _remote is None:
         raise StorageError(f"{path}: only local files can be opened here; run through a boxbeam job for other ones")

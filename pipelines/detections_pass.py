@@ -1,7 +1,6 @@
 """One pass over a detections dataset, in one process: what export and review share."""
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -67,8 +66,7 @@ def joined_truth(
 
 def is_within(output: str, path: str) -> bool:
     """Whether an output is or lies in what is at another path, links followed."""
-    real = [p.rstrip("/") if storage.is_remote(p) else os.path.realpath(storage.local_path(p)) for p in (output, path)]
-    return f"{real[0]}/".startswith(f"{real[1]}/")
+    return storage.lies_in(storage.real_path(output), storage.real_path(path))
 
 
 def row_count(detections: DetectionsSet) -> int:

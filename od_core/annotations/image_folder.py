@@ -2,7 +2,6 @@
 
 import collections
 import functools
-import os
 import posixpath
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -40,9 +39,7 @@ class ImageFolder:
             links_within: symbolic links are followed into these folders, beside their own; None: wherever they lead.
         """
         self.folder = folder
-        self._links_within: list[str] | None = None
-        if links_within is not None:
-            self._links_within = [os.path.realpath(storage.local_path(one)) for one in (folder, *links_within)]
+        self._links_within = None if links_within is None else [*map(storage.real_path, (folder, *links_within))]
         prefix = folder.rstrip("/") + "/"
         self._files: dict[str, FileInfo] = {}
         for info in storage.walk(folder):
@@ -69,8 +66,8 @@ class ImageFolder:
         """
         found = self._find(name)
         if found.file.through_link and self._links_within is not None:
-            place = os.path.realpath(found.file.path)
-            if not any(os.path.commonpath((place, folder)) == folder for folder in self._links_within):
+            place = storage.real_path(found.file.path)
+            if not any(storage.lies_in(place, folder) for folder in self._links_within):
                 raise LinkedAwayError(
                     f"the image {found.key} in {storage.printable(self.folder)} is a link out of it, to"
                     f" {storage.printable(place)}; where links are to be followed, say --follow_links"

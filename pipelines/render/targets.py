@@ -1,7 +1,6 @@
 """Where a rendering may write: never over an original, nor over what it did not make itself."""
 
 import itertools
-import os
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -17,7 +16,7 @@ def refuse_output_in_detections(ask: Ask) -> None:
     Raises:
         UsageError: it is.
     """
-    detections, output = _real(ask.inputs[0]), _real(ask.output)
+    detections, output = storage.real_path(ask.inputs[0]), storage.real_path(ask.output)
     if f"{output}/".startswith(f"{detections}/"):
         raise UsageError(f"{ask.output}: lies in the detections, which are not to be changed; choose another --output")
 
@@ -55,12 +54,12 @@ def refuse_foreign_files(output: str, places: Mapping[str, str]) -> None:
     Raises:
         UsageError: names a file that would be replaced.
     """
-    root = _real(output)
+    root = storage.real_path(output)
     folders: dict[str, str] = {}
     for name, place in places.items():
         folder, original = posixpath.split(place)
         if folder not in folders:
-            folders[folder] = _real(folder) if folder else ""
+            folders[folder] = storage.real_path(folder) if folder else ""
         if f"{folders[folder]}/{original}" == f"{root}/{name}":
             raise UsageError(
                 f"{output}: there lie the originals, such as {place}, which rendering would replace;"
@@ -104,7 +103,3 @@ def _equal_names(*keys: str) -> UsageError:
     return UsageError(
         f"the pictures of {first!r} and {second!r} would need one name; infer them into two outputs, and render those"
     )
-
-
-def _real(path: str) -> str:
-    return path.rstrip("/") if storage.is_remote(path) else os.path.realpath(storage.local_path(path))

@@ -635,3 +635,18 @@ def test_remote_files_and_folders_are_removed(shelf, tmp_path):
     assert os.listdir(tmp_path) == []
     storage.remove_folder("mem://b/x")
     assert sorted(shelf.files) == ["mem://b/.h/d.jpg"]
+
+
+def test_what_lies_in_a_folder():
+    assert storage.lies_in("/a/b", "/a")
+    assert storage.lies_in("/a", "/a")
+    assert storage.lies_in("/a", "/")
+    assert not storage.lies_in("/ab", "/a")
+    assert not storage.lies_in("/a", "/a/b")
+
+
+def test_the_real_path_follows_links_on_a_disk_only(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    assert storage.real_path(f"{tmp_path}/link/x") == str(tmp_path / "folder/x")
+    assert storage.real_path(f"file://{tmp_path}/link/") == str(tmp_path / "folder")
+    assert storage.real_path("s3://bucket/a/") == "s3://bucket/a"
