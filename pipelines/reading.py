@@ -56,8 +56,7 @@ def read_image_file(source: Source) -> bytes:
         if source.size > MAX_FILE_BYTES:
             most = f"{MAX_FILE_BYTES >> 20:,} MiB, more than any image that is decoded"
             raise ImageError(f"a file of {source.size:,} bytes, which is more than {most}")
-        with storage.open_input(source.uri) as file:
-            encoded = file.read(source.size + 1)  # and not all of what it may have grown to
+        encoded = storage.read_up_to(source.uri, source.size + 1, source.size)  # and not all it may have grown to
         refuse_changed(source)
     return encoded
 

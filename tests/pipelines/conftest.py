@@ -1,8 +1,10 @@
 """Folders of toy inputs, and what a finished toy dataset holds."""
 
 import json
+import os
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,6 +33,20 @@ def diary(tmp_path: pathlib.Path) -> pathlib.Path:
     folder = tmp_path / "diary"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def opened_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that this process has opened with os.open, as `od_core.storage` does."""
+    opened: list[str] = []
+    real = os.open
+
+    def spy(path: Any, *arguments: Any, **named: Any) -> int:
+        opened.append(os.path.basename(os.fspath(path)))
+        return real(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "open", spy)
+    return opened
 
 
 def entries(diary: pathlib.Path) -> list[str]:

@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from beam_jobs import infer
-from od_core import storage
 from od_core.checks.detections import check_detections
 from od_core.images import MAX_FILE_BYTES
 from od_core.model.detector import open_detector
@@ -183,18 +182,15 @@ def test_a_model_that_is_not_the_planned_one_any_more_stops_the_run(
     assert len(rows_of(place / "out")) == 4 + 30 + 3
 
 
-def test_a_file_larger_than_any_image_is_not_read(place: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_larger_than_any_image_is_not_read(place: pathlib.Path, opened_files: list[str]) -> None:
     with open(place / "in/huge.jpg", "wb") as file:
         file.write(b"\xff\xd8\xff\xe0")
         file.truncate(3 << 30)  # sparse: it takes no room
-    opened: list[str] = []
-    real = storage.open_input
-    monkeypatch.setattr(storage, "open_input", lambda path: opened.append(os.path.basename(path)) or real(path))
     assert run(place) == 3
     (failed,) = [row for row in rows_of(place / "out") if row["status"] == "failed"]
     assert failed["error"]["message"] == (
         f"a file of 3,221,225,472 bytes, which is more than {MAX_FILE_BYTES >> 20} MiB, more than any image that is"
         " decoded"
     )
-    assert "scene_000.jpg" in opened
-    assert "huge.jpg" not in opened
+    assert "scene_000.jpg" in opened_files
+    assert "huge.jpg" not in opened_files
