@@ -109,8 +109,8 @@ def read_header(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageHeader:
     Raises:
         ImageError: not an image of a supported format, damaged, or of more than `max_pixels`.
     """
-    size = plain_jpeg_size(encoded)
-    if size is not None and size[0] * size[1] <= max_pixels:
+    size = _plain_jpeg_size(encoded, max_pixels)
+    if size is not None:
         return ImageHeader("jpeg", *size, 1)
     with quiet_pillow:
         return _opened(encoded, max_pixels)[1]
@@ -152,8 +152,7 @@ def decode_image(
     Raises:
         ImageError: as `read_header`, or the pixels are cut off or damaged; nothing is ever filled in.
     """
-    size = plain_jpeg_size(encoded) if decode_jpeg is not None else None
-    if decode_jpeg is not None and size is not None and size[0] * size[1] <= max_pixels:
+    if decode_jpeg is not None and (size := _plain_jpeg_size(encoded, max_pixels)) is not None:
         return np.ascontiguousarray(_jpeg_pixels(encoded, size, decode_jpeg))
     with quiet_pillow:
         image, header = _opened(encoded, max_pixels)
@@ -163,6 +162,12 @@ def decode_image(
             pixels = _loaded(image, header.format)
     # Pillow applies a TIFF's orientation by itself when it loads the pixels.
     return np.ascontiguousarray(pixels if header.format == "tiff" else upright_pixels(pixels, header.orientation))
+
+
+def _plain_jpeg_size(encoded: bytes, max_pixels: int) -> tuple[int, int] | None:
+    """Width and height of a JPEG that Pillow need not be asked about; see `plain_jpeg_size`."""
+    size = plain_jpeg_size(encoded)
+    return size if size is not None and size[0] * size[1] <= max_pixels else None
 
 
 def _jpeg_pixels(encoded: bytes, size: tuple[int, int], decode_jpeg: Callable[[bytes], ImageArray]) -> ImageArray:
