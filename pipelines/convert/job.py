@@ -6,6 +6,7 @@ images into the index. At the end shards take their place in OUTPUT.
 
 # Item processes unpickle this job and never import Beam: keep this module, and what it imports, free of it.
 
+import collections
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -131,7 +132,7 @@ class ConvertJob:
 
     def check(self, ask: Ask) -> None:
         """See Job. Opens what is quickly opened; whole files are read in `find`."""
-        twice = next((path for path in ask.inputs if ask.inputs.count(path) > 1), None)
+        twice = next((path for path, times in collections.Counter(ask.inputs).items() if times > 1), None)
         if twice is not None:
             raise UsageError(convert_messages.given_twice(twice, ask.inputs, self.input_splits))
         for path in ask.inputs:
@@ -270,7 +271,9 @@ class ConvertJob:
     def _sets(self, ask: Ask) -> list[AnnotationSet]:
         folders: dict[str, ImageFolder] = {}
         found = []
-        given = [path for path in ask.inputs if storage.is_folder(path)]
+        given = None  # where links may lead to; only local folders have any
+        if not self.follow_links:
+            given = [path for path in ask.inputs if not storage.is_remote(path) and storage.is_folder(path)]
         splits = self.input_splits or (None,) * len(ask.inputs)
         for path, split in zip(ask.inputs, splits, strict=True):
             one = self._open(path)
@@ -281,7 +284,7 @@ class ConvertJob:
             if place is None:
                 raise UsageError(f"{path}: it is not known where its images lie; say it with --images DIR")
             if place not in folders:
-                folders[place] = ImageFolder(place, None if self.follow_links else given)
+                folders[place] = ImageFolder(place, given)
                 if not len(folders[place]):
                     raise UsageError(f"{place}: no images in there; say with --images DIR where those of {path} lie")
             found.append(AnnotationSet(one, folders[place], split))
