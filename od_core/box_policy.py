@@ -1,9 +1,10 @@
 """What becomes of annotated boxes that are not as they should be: clipped, dropped, or a reason to refuse the image."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from od_core.annotations.annotated import AnnotatedObject
+from od_core.annotations.object_columns import ObjectRows
 from od_core.errors import AnnotationError
 
 POLICIES = ("clip", "drop", "strict")
@@ -26,11 +27,11 @@ class KeptObjects(NamedTuple):
     outside_boxes_dropped.
     """
 
-    objects: tuple[AnnotatedObject, ...]
+    objects: Sequence[AnnotatedObject]
     remarks: tuple[Remark, ...]
 
 
-def apply_policy(objects: Iterable[AnnotatedObject], width: int, height: int, policy: str) -> KeptObjects:
+def apply_policy(objects: Sequence[AnnotatedObject], width: int, height: int, policy: str) -> KeptObjects:
     """Keep what lies in the image.
 
     An empty box (no wider or no higher than nothing) and one wholly outside are dropped. One that reaches over the
@@ -43,6 +44,8 @@ def apply_policy(objects: Iterable[AnnotatedObject], width: int, height: int, po
     Raises:
         AnnotationError: "strict", and a box is empty or reaches over the border by more than a pixel.
     """
+    if isinstance(objects, ObjectRows) and objects.all_lie_in(width, height):
+        return KeptObjects(objects, ())  # as those of almost all images
     kept: list[AnnotatedObject] = []
     remarks: list[Remark] = []
     for item in objects:

@@ -200,13 +200,12 @@ _NO_DETECTIONS = Detections.empty()
 
 def _table(schema: pa.Schema, rows: Sequence[FrameRow], lists: pa.ListArray) -> pa.Table:
     """The columns of the schema from the rows, `lists` as the last one."""
-    columns = {
-        field.name: pa.array([getattr(row, field.name) for row in rows], field.type)
-        for field in list(schema)[:-1]
-        if field.name != "error"
-    }
-    columns["error"] = pa.array([row.error and row.error._asdict() for row in rows], ERROR)
-    return pa.table({**columns, schema.names[-1]: lists}, schema)
+    # Quicker than to ask every row for every field. Of no rows there are no columns.
+    values: dict[str, Sequence[Any]] = dict(zip(FrameRow._fields, zip(*rows, strict=True), strict=False))
+    values["status"] = [row.status for row in rows]
+    values["error"] = [row.error and row.error._asdict() for row in rows]
+    columns = [pa.array(values.get(field.name, ()), field.type) for field in list(schema)[:-1]]
+    return pa.table([*columns, lists], schema=schema)
 
 
 def _list_column(

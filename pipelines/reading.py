@@ -1,8 +1,5 @@
 """Errors about one input, told apart from those that stop a run, and as rows tell them."""
 
-import contextlib
-from collections.abc import Iterator
-
 from od_core import storage
 from od_core.errors import ImageError, InputError
 from od_core.images import MAX_FILE_BYTES
@@ -11,15 +8,23 @@ from pipelines.content import content_version
 from pipelines.items import Source
 
 
-@contextlib.contextmanager
-def reading(uri: str) -> Iterator[None]:
-    """In a block that reads one input: the system's errors are that input's failure."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise InputError("no such file; it was listed, or was there when the run was planned") from error
-    except OSError as error:
-        raise InputError(f"{storage.printable(uri)} cannot be read: {error.strerror or error}") from error
+class Reading:
+    """A block that reads one input: the system's errors are that input's failure.
+
+    A class, as a generator would take longer than to open and read a small file.
+    """
+
+    def __init__(self, uri: str):
+        self._uri = uri
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, FileNotFoundError):
+            raise InputError("no such file; it was listed, or was there when the run was planned") from error
+        if isinstance(error, OSError):
+            raise InputError(f"{storage.printable(self._uri)} cannot be read: {error.strerror or error}") from error
 
 
 def refuse_changed(source: Source) -> None:
@@ -52,7 +57,7 @@ def read_image_file(source: Source) -> bytes:
         InputError: it cannot be read, or is another one now.
         ImageError: it is larger than any image that is decoded; then it is not read.
     """
-    with reading(source.uri):
+    with Reading(source.uri):
         if source.size > MAX_FILE_BYTES:
             most = f"{MAX_FILE_BYTES >> 20:,} MiB, more than any image that is decoded"
             raise ImageError(f"a file of {source.size:,} bytes, which is more than {most}")

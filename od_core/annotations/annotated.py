@@ -4,7 +4,7 @@ import math
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from od_core import storage
@@ -56,28 +56,6 @@ class AnnotatedObject(NamedTuple):
     features: tuple[tuple[str, int | float | str], ...] = ()
 
 
-class ObjectColumns(NamedTuple):
-    """The fields of several objects, see `AnnotatedObject`: of each field one value for every object."""
-
-    label: Sequence[str] = ()
-    box_px: Sequence[tuple[float, float, float, float]] = ()
-    place: Sequence[str] = ()
-    class_id: Sequence[int | None] = ()
-    is_crowd: Sequence[bool] = ()
-    difficult: Sequence[bool] = ()
-    group_of: Sequence[bool] = ()
-    truncated: Sequence[bool] = ()
-    view: Sequence[str | None] = ()
-    area: Sequence[float | None] = ()
-    excerpt: Sequence[Excerpt | None] = ()
-    features: Sequence[tuple[tuple[str, int | float | str], ...]] = ()
-
-    @classmethod
-    def of(cls, objects: Iterable[AnnotatedObject]) -> "ObjectColumns":
-        """Those of these objects; quicker than to ask them one by one."""
-        return cls(*zip(*objects, strict=True))
-
-
 class ImageLabel(NamedTuple):
     """A class that an image as a whole has, as somebody said: confidence 1, or 0 where it was looked for in vain."""
 
@@ -118,7 +96,7 @@ class AnnotatedImage(NamedTuple):
     source_id: str
     width: int | None
     height: int | None
-    objects: tuple[AnnotatedObject, ...]
+    objects: Sequence[AnnotatedObject]
     split: str | None = None
     normalised: bool = False
     labels: tuple[ImageLabel, ...] = ()

@@ -19,6 +19,8 @@ _BYTES_LIKE = (bytes, bytearray, memoryview, str)
 _TEXT, _WHOLE = {str}, {int, bool}
 _FLOAT32 = np.dtype("<f4")
 
+_NO_ASCII = b"\xff"
+
 # Tags: the number of a field, times 8, plus 2 for "length-delimited".
 _FIELD_1, _FIELD_2 = b"\x0a", b"\x12"
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = b"\x0a", b"\x12", b"\x1a"
@@ -120,8 +122,12 @@ def _float_list(values: npt.NDArray[Any]) -> tuple[bytes, bytes, bool]:
 
 
 def _int64_list(values: Sequence[Any]) -> tuple[bytes, bytes, bool]:
-    if not values or 0 <= min(values) <= max(values) < 1 << 7:
-        return _INT64_LIST, bytes(values), bool(values)  # one byte each, its own varint
+    try:
+        content = bytes(values)
+    except ValueError:  # one of them is no byte
+        content = _NO_ASCII
+    if content.isascii():
+        return _INT64_LIST, content, bool(values)  # up to 7 bits each: its own varint
     try:
         # Negative ones are sent as if they were unsigned.
         unsigned = struct.unpack(f"={len(values)}Q", struct.pack(f"={len(values)}q", *values))

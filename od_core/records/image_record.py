@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from od_core import boxes
-from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject, ImageLabel, ObjectColumns
+from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject, ImageLabel
+from od_core.annotations.object_columns import ObjectColumns
 from od_core.annotations.shapes import Mask
 from od_core.errors import ImageError
 from od_core.images import encode_png, upright_pixels
@@ -29,7 +30,7 @@ class Placed(NamedTuple):
         turn: how the annotation had to be turned, as an EXIF orientation: 1 for not at all.
     """
 
-    objects: tuple[AnnotatedObject, ...]
+    objects: Sequence[AnnotatedObject]
     width: int
     height: int
     turn: int = 1
@@ -132,7 +133,7 @@ def encode_record(
     *,
     filename: str,
     source_id: str,
-    objects: Sequence[AnnotatedObject],
+    objects: ObjectColumns,
     class_ids: Sequence[int],
     normalised: npt.ArrayLike,
     with_pose: bool,
@@ -149,7 +150,7 @@ def encode_record(
         image: what is stored.
         filename: the image's name in its data set.
         source_id: what the data set calls it; the API takes the file name where there is nothing else.
-        objects: the objects; `box_px` is not looked at.
+        objects: the columns of its objects; `box_px` is not looked at.
         class_ids: their label-map ids.
         normalised: (N, 4), their boxes in units of the image.
         with_pose: write `truncated` and `view`, as for Pascal VOC.
@@ -157,7 +158,6 @@ def encode_record(
         labels: classes of the image as a whole, with their label-map ids.
     """
     edges = np.ascontiguousarray(np.asarray(normalised, np.float32).reshape(-1, 4).T)
-    columns = ObjectColumns.of(objects)
     features: dict[str, examples.FeatureValue] = {
         examples.ENCODED: image.encoded,
         examples.FORMAT: image.format,
@@ -167,29 +167,31 @@ def encode_record(
         examples.HEIGHT: image.height,
         examples.WIDTH: image.width,
         **dict(zip(examples.OBJECT_BOX, edges, strict=True)),
-        examples.OBJECT_CLASS_TEXT: columns.label,
+        examples.OBJECT_CLASS_TEXT: objects.label,
         examples.OBJECT_CLASS_LABEL: _integers(class_ids),
-        examples.OBJECT_DIFFICULT: _integers(columns.difficult),
-        examples.OBJECT_IS_CROWD: _integers(columns.is_crowd),
+        examples.OBJECT_DIFFICULT: _integers(objects.difficult),
+        examples.OBJECT_IS_CROWD: _integers(objects.is_crowd),
     }
-    if True in columns.group_of:
-        features[examples.OBJECT_GROUP_OF] = _integers(columns.group_of)
-    if objects and None not in columns.area:
-        features[examples.OBJECT_AREA] = np.array(columns.area, np.float32)
+    if True in objects.group_of:
+        features[examples.OBJECT_GROUP_OF] = _integers(objects.group_of)
+    if objects.area and None not in objects.area:
+        features[examples.OBJECT_AREA] = np.array(objects.area, np.float32)
     if with_pose:
-        features[examples.OBJECT_TRUNCATED] = _integers(columns.truncated)
-        features[examples.OBJECT_VIEW] = [view or _VIEW_UNKNOWN for view in columns.view]
+        features[examples.OBJECT_TRUNCATED] = _integers(objects.truncated)
+        features[examples.OBJECT_VIEW] = [view or _VIEW_UNKNOWN for view in objects.view]
     if labels:
         features[examples.IMAGE_CLASS_TEXT] = [item.label for item, _ in labels]
         features[examples.IMAGE_CLASS_LABEL] = _integers([class_id for _, class_id in labels])
         features[examples.IMAGE_CLASS_CONFIDENCE] = np.array([item.confidence for item, _ in labels], np.float64)
-    return examples.encode_example(features | _shape_features(shapes) | _own_features(columns.features))
+    if shapes is not NO_SHAPES:
+        features |= _shape_features(shapes)
+    if any(objects.features):
+        features |= _own_features(objects.features)
+    return examples.encode_example(features)
 
 
 def _own_features(features: Sequence[Sequence[tuple[str, int | float | str]]]) -> dict[str, examples.FeatureValue]:
     """What a format alone says of its objects, as far as it says it of all of them."""
-    if not any(features):
-        return {}
     given = [dict(one) for one in features]
     keys = [key for key in given[0] if all(key in one for one in given)]
     return {f"image/object/{key}": [one[key] for one in given] for key in keys}

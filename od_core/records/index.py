@@ -45,5 +45,6 @@ def record_index_table(
 ) -> pa.Table:
     """Rows of an index, from their ground truth (see `ground_truth_table`) and their places."""
     table = ground_truth_table(rows, labels, objects)
-    columns = [pa.array([getattr(place, field.name) for place in places], field.type) for field in _PLACE]
+    values = dict(zip(RecordPlace._fields, zip(*places, strict=True), strict=False))  # of no places there are none
+    columns = [pa.array(values.get(field.name, ()), field.type) for field in _PLACE]
     return pa.table([*table.columns, *columns], schema=RECORD_INDEX)

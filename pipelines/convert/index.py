@@ -3,12 +3,11 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from od_core.annotations.annotated import ObjectColumns
 from od_core.ground_truth import GroundTruth
 from od_core.records.index import RecordPlace, record_index_table
 from od_core.schemas import FrameObjects, FrameRow
@@ -49,14 +48,12 @@ class ShardIndex:
         status = "failed" if objects is None else "done" if objects.class_ids else "empty"
         self._endings[row.key] = _Ending(len(self._endings), status, made.counts, row.error and row.error.message)
         self._objects.append(objects)
-        remarks = tuple(remark._asdict() for remark in made.remarks)
+        self._rows.append(row)
+        remarks = tuple([remark._asdict() for remark in made.remarks])
         if spot is None:
-            self._rows.append(row)
             self._places.append(RecordPlace(self._split, remarks=remarks))
         else:
-            self._rows.append(row._replace(record_index=spot.number))
-            place = RecordPlace(self._split, self._shard, spot.offset, spot.length, made.format, remarks)
-            self._places.append(place)
+            self._places.append(RecordPlace(self._split, self._shard, *spot, made.format, remarks))
         if len(self._rows) == _ROWS_PER_TABLE:
             self._pack()
 
@@ -80,15 +77,18 @@ class ShardIndex:
 def _end_to_end(objects: Sequence[RecordObjects | None], labels: Mapping[int, str]) -> FrameObjects:
     """The objects of many images as one ground truth: to make and check one for each would take longer than its row."""
     found = [one for one in objects if one is not None]
-    columns = ObjectColumns.of(itertools.chain.from_iterable(one.annotated for one in found))
     class_ids = list(itertools.chain.from_iterable(one.class_ids for one in found))
+
+    def column(name: str) -> list[Any]:
+        return list(itertools.chain.from_iterable(getattr(one.annotated, name) for one in found))
+
     truth = GroundTruth.of(
         np.concatenate([one.boxes for one in found]) if found else [],
         class_ids,
-        is_crowd=columns.is_crowd,
-        difficult=columns.difficult,
-        group_of=columns.group_of,
-        labels=[labels.get(class_id, label) for class_id, label in zip(class_ids, columns.label, strict=True)],
-        area=[math.nan if area is None else area for area in columns.area],
+        is_crowd=column("is_crowd"),
+        difficult=column("difficult"),
+        group_of=column("group_of"),
+        labels=[labels.get(class_id, label) for class_id, label in zip(class_ids, column("label"), strict=True)],
+        area=[math.nan if area is None else area for area in column("area")],
     )
     return FrameObjects(truth, [None if one is None else len(one.class_ids) for one in objects])

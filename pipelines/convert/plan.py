@@ -19,8 +19,8 @@ from od_core.annotations.annotated import (
     AnnotationNote,
     Excerpt,
     ImageLabel,
-    ObjectColumns,
 )
+from od_core.annotations.object_columns import ObjectColumns, rows_of
 from od_core.label_map import LabelMap, parse_label_map
 from pipelines.convert.layout import Shard
 from pipelines.items import Source
@@ -247,7 +247,7 @@ def _planned(rows: pa.RecordBatch) -> Iterator[PlannedImage]:
     """The reverse of `plan_table`; column by column, which is several times faster than row by row."""
     column = {name: rows.column(name).to_pylist() for name in rows.schema.names if name != "objects"}
     lists = rows.column("objects")
-    objects = _objects(lists.flatten())
+    objects = rows_of(_columns(lists.flatten()), lists.value_lengths().to_pylist())
     annotated = map(
         AnnotatedImage,
         column["name"],
@@ -256,7 +256,7 @@ def _planned(rows: pa.RecordBatch) -> Iterator[PlannedImage]:
         column["source_id"],
         column["width"],
         column["height"],
-        (tuple(itertools.islice(objects, count)) for count in lists.value_lengths().to_pylist()),
+        objects,
         itertools.repeat(None),  # the split is in the name of the shard
         column["normalised"],
         (_of_json(text, ImageLabel) for text in column["labels"]),
@@ -275,14 +275,13 @@ def _planned(rows: pa.RecordBatch) -> Iterator[PlannedImage]:
     )
 
 
-def _objects(structs: pa.StructArray) -> Iterator[AnnotatedObject]:
+def _columns(structs: pa.StructArray) -> ObjectColumns:
     fields = dict(zip((field.name for field in _OBJECT), structs.flatten(), strict=True))
-    boxes = fields.pop("box_px").flatten().to_numpy().reshape(-1, 4).tolist()
+    boxes = fields.pop("box_px").flatten().to_numpy().reshape(-1, 4)
     columns = {name: column.to_pylist() for name, column in fields.items()}
-    columns["box_px"] = map(tuple, boxes)
     columns["excerpt"] = [one and Excerpt(**one) for one in columns["excerpt"]]
     columns["features"] = [_of_json(one, _pair) for one in columns["features"]]
-    return map(AnnotatedObject, *(columns[name] for name in AnnotatedObject._fields))
+    return ObjectColumns(box_px=boxes, **columns)
 
 
 def _path(text: bytes) -> str:

@@ -9,9 +9,11 @@ import numpy.typing as npt
 
 from od_core import boxes, storage
 from od_core.annotations.annotated import AnnotatedObject
+from od_core.annotations.object_columns import ObjectColumns
 from od_core.box_policy import KeptObjects, Remark, apply_policy
 from od_core.errors import AnnotationError, ImageError, InputError
 from od_core.images import MAX_FILE_BYTES
+from od_core.label_map import LabelMap
 from od_core.records.image_record import Placed, Shapes, encode_record, placed_objects
 from od_core.records.stored_image import MADE_PNG, SCALED, TURNED, StoredImage, stored_image
 from od_core.schemas import FrameError, FrameRow
@@ -19,7 +21,7 @@ from pipelines.convert import remarks as convert_remarks
 from pipelines.convert.plan import PlanHeader, PlannedImage
 from pipelines.convert.rules import RecordRules
 from pipelines.convert.shapes import ShapeReader
-from pipelines.reading import frame_error, reading
+from pipelines.reading import Reading, frame_error
 
 _NO_ID = -1  # of a class that the label map lacks
 
@@ -29,7 +31,7 @@ _TOO_LARGE = f"a file of more than {MAX_FILE_BYTES >> 20:,} MiB, more than any i
 class RecordObjects(NamedTuple):
     """The objects of a record: as annotated, their label-map ids, and boxes in units of the image, float32 (N, 4)."""
 
-    annotated: Sequence[AnnotatedObject]
+    annotated: ObjectColumns
     class_ids: Sequence[int]
     boxes: npt.NDArray[np.float32]
 
@@ -38,7 +40,7 @@ class Converted(NamedTuple):
     """What became of one image.
 
     Attributes:
-        row: of the index, without objects and the number of its record.
+        row: of the index, without objects.
         remarks: on the image and its objects.
         counts: for people.
         format: of the stored image.
@@ -54,18 +56,30 @@ class Converted(NamedTuple):
     objects: RecordObjects | None = None
 
 
+class _ClassIds(dict[str, int]):
+    """The label-map ids of class names, each looked up once; `_NO_ID` for one that the label map lacks."""
+
+    def __init__(self, label_map: LabelMap | None):
+        super().__init__()
+        self._label_map = label_map
+
+    def __missing__(self, label: str) -> int:
+        found = self._label_map.id_of(label) if self._label_map else None
+        self[label] = class_id = _NO_ID if found is None else found
+        return class_id
+
+
 class RecordMaker:
     """Makes records by the rules of a job; holds one annotation file open."""
 
     def __init__(self, rules: RecordRules, header: PlanHeader):
         self._rules = rules
-        self._label_map = header.label_map
-        self._ids: dict[str, int] = {}
+        self._ids = _ClassIds(header.label_map)
         self._with_pose = header.format == "voc"
         self._shapes = ShapeReader(masks=rules.masks, keypoints=header.keypoints if rules.keypoints else {})
 
-    def convert(self, planned: PlannedImage) -> Converted:
-        """The record of an image. What is wrong with an image never raises: it becomes a failed row."""
+    def convert(self, planned: PlannedImage, number: int) -> Converted:
+        """The record of an image, `number` of its shard. What is wrong with an image never raises: its row failed."""
         reason = planned.fault_kind or convert_remarks.ANNOTATION_NOT_USABLE
         try:
             if planned.fault is not None:
@@ -81,13 +95,13 @@ class RecordMaker:
             placed = placed_objects(planned.annotated.in_pixels(image.width, image.height), image)
             reason = convert_remarks.IMAGE_WITH_REFUSED_BOXES
             kept = self._kept(planned, placed)
-            objects, unknown = self._with_ids(kept.objects, placed)
+            known, unknown = self._known(kept.objects)
             reason = convert_remarks.IMAGE_WITH_TOO_LARGE_MASKS
-            self._shapes.refuse_too_large(objects.annotated, placed, image)
+            self._shapes.refuse_too_large(known, placed, image)
             reason = convert_remarks.IMAGE_NOT_READABLE
-            shapes, shape_remarks = self._shapes.of(planned.annotated, objects.annotated, placed, image)
+            shapes, shape_remarks = self._shapes.of(planned.annotated, known, placed, image)
             remarks = _remarks(planned, image, (*kept.remarks, *unknown, *shape_remarks))
-            return self._record(planned, image, objects, shapes, remarks)
+            return self._record(planned, number, image, self._of_record(known, placed), shapes, remarks)
         except InputError as error:
             return self.failed(planned, frame_error(error), reason)
 
@@ -107,33 +121,36 @@ class RecordMaker:
         except AnnotationError as error:
             raise AnnotationError(f"{planned.annotated.place}: {error}") from error
 
-    def _with_ids(self, objects: Sequence[AnnotatedObject], placed: Placed) -> tuple[RecordObjects, Sequence[Remark]]:
-        """The objects that go into the record, and remarks on those that do not: the label map lacks their class."""
-        ids = [self._id_of(item.label) for item in objects]
-        unknown = []
-        if _NO_ID in ids:
-            unknown = [
-                Remark(
-                    convert_remarks.UNKNOWN_LABEL_SKIPPED, f"{item.place}: the label map has no class {item.label!r}"
-                )
-                for item, class_id in zip(objects, ids, strict=True)
-                if class_id == _NO_ID
-            ]
-            objects = [item for item, class_id in zip(objects, ids, strict=True) if class_id != _NO_ID]
-            ids = [class_id for class_id in ids if class_id != _NO_ID]
-        normalised = boxes.to_normalised([item.box_px for item in objects], placed.height, placed.width)
-        return RecordObjects(objects, ids, normalised.astype(np.float32)), unknown
+    def _known(self, objects: Sequence[AnnotatedObject]) -> tuple[Sequence[AnnotatedObject], Sequence[Remark]]:
+        """The objects whose class the label map has, and remarks on the others, which do not go into the record."""
+        ids = [self._ids[label] for label in ObjectColumns.of(objects).label]
+        if _NO_ID not in ids:
+            return objects, ()
+        kind = convert_remarks.UNKNOWN_LABEL_SKIPPED
+        known, unknown = [], []
+        for item, class_id in zip(objects, ids, strict=True):
+            if class_id == _NO_ID:
+                unknown.append(Remark(kind, f"{item.place}: the label map has no class {item.label!r}"))
+            else:
+                known.append(item)
+        return known, unknown
+
+    def _of_record(self, objects: Sequence[AnnotatedObject], placed: Placed) -> RecordObjects:
+        columns = ObjectColumns.of(objects)
+        normalised = boxes.to_normalised(columns.box_px, placed.height, placed.width)
+        return RecordObjects(columns, [self._ids[label] for label in columns.label], normalised.astype(np.float32))
 
     def _record(
         self,
         planned: PlannedImage,
+        number: int,
         image: StoredImage,
         objects: RecordObjects,
         shapes: Shapes,
         remarks: tuple[Remark, ...],
     ) -> Converted:
         annotated = planned.annotated
-        labels = [(label, self._id_of(label.label)) for label in annotated.labels]
+        labels = [(label, self._ids[label.label]) for label in annotated.labels]
         known_labels = [pair for pair in labels if pair[1] != _NO_ID]
         source_id = annotated.source_id or annotated.name
         payload = encode_record(
@@ -152,6 +169,7 @@ class RecordMaker:
             storage.printable(planned.uri),
             "image",
             0,
+            number,
             width=image.width,
             height=image.height,
             source_id=source_id,
@@ -164,12 +182,6 @@ class RecordMaker:
         for remark in remarks:
             counts[remark.kind] = counts.get(remark.kind, 0) + 1
         return Converted(row, remarks, counts, image.format, payload, objects)
-
-    def _id_of(self, label: str) -> int:
-        if label not in self._ids:
-            found = self._label_map.id_of(label) if self._label_map else None
-            self._ids[label] = _NO_ID if found is None else found
-        return self._ids[label]
 
 
 def _remarks(planned: PlannedImage, image: StoredImage, on_objects: Sequence[Remark]) -> tuple[Remark, ...]:
@@ -186,7 +198,7 @@ def _remarks(planned: PlannedImage, image: StoredImage, on_objects: Sequence[Rem
 
 def _read(planned: PlannedImage) -> bytes:
     """A whole image file, which may have grown since the run was planned."""
-    with reading(planned.uri):
+    with Reading(planned.uri):
         encoded = storage.read_up_to(planned.uri, MAX_FILE_BYTES + 1, planned.size)
     if len(encoded) > MAX_FILE_BYTES:
         raise ImageError(_TOO_LARGE)

@@ -13,7 +13,7 @@ from od_core.errors import AnnotationError
 from od_core.records.image_record import NO_SHAPES, Placed, Shapes, placed_keypoints, placed_mask
 from od_core.records.stored_image import StoredImage
 from pipelines.convert import remarks as convert_remarks
-from pipelines.reading import reading
+from pipelines.reading import Reading
 
 # Every mask is as large as its image, and is decoded to 4 bytes a pixel: 16 GiB for one image. Drawing so many takes
 # less than a minute.
@@ -94,7 +94,7 @@ class ShapeReader:
     def _fields(self, path: str, item: AnnotatedObject) -> Mapping[str, Any]:
         if item.excerpt is None:
             return {}
-        with reading(path):
+        with Reading(path):
             if self._file is None or path != self._path:
                 self.close()
                 self._file, self._path = storage.open_input(path), path

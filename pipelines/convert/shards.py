@@ -25,10 +25,8 @@ class ShardFile(NamedTuple):
 
 
 class RecordSpot(NamedTuple):
-    """Where a record is in its shard: its number, and offset and length in bytes of the uncompressed stream, with
-    framing."""
+    """Where a record is in its shard: offset and length in bytes of the uncompressed stream, with framing."""
 
-    number: int
     offset: int
     length: int
 
@@ -37,6 +35,9 @@ class ShardWriter:
     """Writes the records of one shard into an open file, one after another.
 
     A shard without records stays a file of no bytes, also a compressed one.
+
+    Attributes:
+        records: how many it has by now: the number of the next one.
     """
 
     def __init__(self, file: BinaryIO, name: str):
@@ -45,12 +46,13 @@ class ShardWriter:
         self._raw = file
         self._file = cast(BinaryIO, _HashedFile(file))
         self._gzip: gzip.GzipFile | None = None
-        self._records = self._offset = 0
+        self.records = 0
+        self._offset = 0
 
     def add(self, payload: bytes) -> RecordSpot:
         """Append a record."""
-        spot = RecordSpot(self._records, self._offset, write_record(self._target(), payload))
-        self._records += 1
+        spot = RecordSpot(self._offset, write_record(self._target(), payload))
+        self.records += 1
         self._offset += spot.length
         return spot
 
@@ -60,7 +62,7 @@ class ShardWriter:
             self._gzip.close()
         self._raw.flush()
         digest = cast(_HashedFile, self._file).digest.hexdigest()
-        return ShardFile(self._name, split_of(self._name), self._records, self._raw.tell(), digest)
+        return ShardFile(self._name, split_of(self._name), self.records, self._raw.tell(), digest)
 
     def _target(self) -> BinaryIO:
         if not self._name.endswith(GZIP_EXTENSION):

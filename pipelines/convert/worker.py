@@ -67,7 +67,7 @@ class ConvertWorker:
                     continue
                 piece = pieces[planned.key]
                 watch.begin(piece)
-                made = self._records.convert(planned)
+                made = self._records.convert(planned, writer.records)
                 index.add(made, None if made.payload is None else writer.add(made.payload))
                 watch.advance(made.counts, piece.weight)
                 watch.end(piece)

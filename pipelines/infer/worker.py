@@ -32,7 +32,7 @@ from pipelines.items import LAST_END, Identity, Item, Joint, Outcome, Piece, add
 from pipelines.job import Ran, Watch
 from pipelines.ordered import ordered_map, prefetch
 from pipelines.parts import RowWriter
-from pipelines.reading import frame_error, read_image_file, reading, refuse_changed
+from pipelines.reading import Reading, frame_error, read_image_file, refuse_changed
 from pipelines.record_images import RecordImage, record_images
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class InferWorker:
         position = piece.start if piece.total > 1 else 0
         joint: Joint | None = None
         try:
-            with reading(source.uri), local_copy(source.uri) as path, _naming_no(path):
+            with Reading(source.uri), local_copy(source.uri) as path, _naming_no(path):
                 elements = functools.partial(self._elements, piece, path, lambda: watch.advance({}))
                 for frame in prefetch(elements, self._decoders, _FRAMES_AHEAD):
                     if isinstance(frame, RangeEnd):
@@ -221,7 +221,7 @@ class InferWorker:
             return Frame(_Tag(piece, _sized(record.row, image), record.weight), image)
 
         try:
-            with reading(piece.source.uri), storage.open_input(piece.source.uri) as file:
+            with Reading(piece.source.uri), storage.open_input(piece.source.uri) as file:
                 images = record_images(piece, file)
                 yield from ordered_map(decoded, images, self._decoders, 2 * self._threads + 2)
                 refuse_changed(piece.source)

@@ -20,7 +20,7 @@ from od_core.video.scan import PacketScan, scan_packets
 from pipelines.items import Identity, Piece
 from pipelines.job import Watch
 from pipelines.ordered import ordered_map, prefetch
-from pipelines.reading import reading
+from pipelines.reading import Reading
 from pipelines.record_images import RecordImage, record_images
 
 ImageArray = npt.NDArray[np.uint8]
@@ -129,7 +129,7 @@ class Originals:
     def _opening(self, piece: Piece) -> Iterator[None]:
         """In a block that does nothing but read the original."""
         try:
-            with reading(piece.source.uri):
+            with Reading(piece.source.uri):
                 yield
         except InputError as error:
             if not isinstance(error.__cause__, FileNotFoundError):

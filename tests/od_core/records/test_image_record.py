@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject
+from od_core.annotations.object_columns import ObjectColumns
 from od_core.errors import ImageError
 from od_core.images import decode_image
 from od_core.label_map import LabelMap
@@ -97,7 +98,7 @@ def record(objects=(CAT,), **changes):
     arguments = {
         "filename": "b/ä.jpg",
         "source_id": "17",
-        "objects": objects,
+        "objects": ObjectColumns.of(objects),
         "class_ids": range(1, len(objects) + 1),
         "normalised": [(0.1, 0.2, 0.3, 0.4)] * len(objects),
         "with_pose": False,
