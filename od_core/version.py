@@ -2,7 +2,7 @@
 
 import importlib.metadata
 
-__version__ = "0.4.0"
+__version__ = "0.4.1"
 
 
 def version_of(package: str) -> str | None:

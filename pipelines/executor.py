@@ -21,7 +21,7 @@ from pipelines.items import Ask, Item, ItemReport, Piece
 from pipelines.job import Job, Spread
 from pipelines.observer import Observer, Silent
 from pipelines.retry import Attempt, after_failure
-from pipelines.run_item import fail_item, open_worker, run_item
+from pipelines.run_item import fail_item, open_worker, run_item, what_came_of
 
 ISOLATIONS = ("process", "none")
 
@@ -158,13 +158,14 @@ class InlineExecutor:
             except (StorageError, UsageError, RunStoppedError):
                 raise
             except Exception as error:
-                again = after_failure(attempt, watch.begun, describe(error), whole=self._work.job.whole_items)
-                waiting.extendleft(reversed(again))
-                action = "trying again" if again else "given up, the run goes on"
-                self._observer.incident(f"{attempt.item}: {describe(error).message}; {action}")
+                failure = describe(error)
+                again = after_failure(attempt, watch.begun, failure, whole=self._work.job.whole_items)
                 if again:
+                    waiting.extendleft(reversed(again))
+                    self._observer.incident(f"{attempt.item}: {failure.message}; trying again")
                     continue
-                report = fail_item(self._work.job, self._dataset, attempt.item, describe(error))
+                report = fail_item(self._work.job, self._dataset, attempt.item, failure)
+                self._observer.incident(f"{attempt.item}: {failure.message}; {what_came_of(report)}")
             self._observer.finished(report)
             self._reports.append(report)
 

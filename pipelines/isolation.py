@@ -28,7 +28,7 @@ from pipelines.items import Failure, Item, ItemReport, Piece, add_counts
 from pipelines.observer import Observer
 from pipelines.process_memory import with_kept_memory
 from pipelines.retry import Attempt, after_failure
-from pipelines.run_item import fail_item
+from pipelines.run_item import fail_item, what_came_of
 
 OPEN_LIMIT_SECONDS = 900.0
 _CLOSE_LIMIT_SECONDS = 10.0
@@ -233,8 +233,9 @@ class ItemPool:
             for _ in again[1:]:
                 self._room.acquire(blocking=False)
         else:
-            self._observer.incident(f"{attempt.item}: {failure.message}; given up, the run goes on")
-            self._finished(fail_item(self._setup.job, self._dataset, attempt.item, failure))
+            report = fail_item(self._setup.job, self._dataset, attempt.item, failure)
+            self._observer.incident(f"{attempt.item}: {failure.message}; {what_came_of(report)}")
+            self._finished(report)
 
     def _finished(self, report: ItemReport) -> None:
         self._observer.finished(report)

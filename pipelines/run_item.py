@@ -42,10 +42,11 @@ def run_item(job: Job, dataset: Dataset, worker: Worker, item: Item, watch: Watc
     started = time.monotonic()
     name = item.name(fingerprint(job))
     path = dataset.part_path(name)
-    footer = read_footer(path) if storage.stat(path) else None
+    outcomes = _written(path)
+    is_reused = outcomes is not None
     steps: dict[str, float] = {}
     chosen: Mapping[str, int] = {}
-    if footer is None:
+    if outcomes is None:
         with commit_rows(path, job.schema, metadata(job, worker.provenance)) as rows:
             if told := worker.run(item, rows, watch):
                 steps, chosen = dict(told.steps), told.chosen
@@ -55,23 +56,42 @@ def run_item(job: Job, dataset: Dataset, worker: Worker, item: Item, watch: Watc
         if steps:
             steps["write"] = steps.get("write", 0.0) + time.monotonic() - worked
         outcomes = rows.outcomes
-    else:
-        outcomes = footer[1]
     seconds = time.monotonic() - started
-    results = _results(job, outcomes)
-    report = report_on(item, name, results, seconds=seconds, worker=this_process(), reused=footer is not None)
+    report = report_on(item, name, _results(job, outcomes), seconds=seconds, worker=this_process(), reused=is_reused)
     return dataclasses.replace(report, steps=steps, chosen=chosen)
 
 
 def fail_item(job: Job, dataset: Dataset, item: Item, failure: Failure) -> ItemReport:
-    """Write the part of an item that could not be done: failed rows, so that its inputs are not lost."""
+    """Write the part of an item that could not be done: failed rows, so that its inputs are not lost.
+
+    A part that is there stays as it is (the report says `reused`): what was doing the item ended after it was done.
+
+    Raises:
+        StorageError: the part cannot be written.
+    """
     name = item.name(fingerprint(job))
-    with commit_rows(dataset.part_path(name), job.schema, metadata(job, {})) as rows:
-        for piece in item.pieces:
-            failed = job.failed_rows(piece, failure)
-            rows.write(failed)
-            rows.finish(Outcome(piece, "failed", failed.num_rows, error=failure.message))
-    return report_on(item, name, _results(job, rows.outcomes), seconds=0.0, worker=this_process())
+    path = dataset.part_path(name)
+    outcomes = _written(path)
+    is_reused = outcomes is not None
+    if outcomes is None:
+        with commit_rows(path, job.schema, metadata(job, {})) as rows:
+            for piece in item.pieces:
+                failed = job.failed_rows(piece, failure)
+                rows.write(failed)
+                rows.finish(Outcome(piece, "failed", failed.num_rows, error=failure.message))
+        outcomes = rows.outcomes
+    return report_on(item, name, _results(job, outcomes), seconds=0.0, worker=this_process(), reused=is_reused)
+
+
+def what_came_of(report: ItemReport) -> str:
+    """What `fail_item` made of an item, in words for people."""
+    return "it had been done before that" if report.reused else "given up, the run goes on"
+
+
+def _written(path: str) -> list[Outcome] | None:
+    """The outcomes in a part file; None where there is none, or a damaged one."""
+    footer = read_footer(path) if storage.stat(path) else None
+    return None if footer is None else footer[1]
 
 
 def _results(job: Job, outcomes: Iterable[Outcome]) -> list[Outcome]:

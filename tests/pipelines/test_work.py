@@ -13,11 +13,11 @@ from od_core.errors import OutputError, StorageError, TooManyFailedError, UsageE
 from pipelines import data_files, finalize, held, spread_files
 from pipelines.dataset import Dataset
 from pipelines.engine import Engine
-from pipelines.items import ItemReport, Piece
+from pipelines.items import Failure, ItemReport, Piece
 from pipelines.observer import Silent
 from pipelines.parts import RowFile
 from pipelines.plan import make_plan
-from pipelines.run_item import run_item
+from pipelines.run_item import fail_item, run_item, what_came_of
 from pipelines.work import RunResult, run
 from tests.pipelines.conftest import dataset_rows, entries
 from tests.pipelines.toy_job import Spread, ToyJob, toy_work
@@ -324,6 +324,21 @@ class NoWatch:
     def advance(self, counts: Mapping[str, int], weight: int = 0) -> None: ...
 
     def end(self, piece: Piece) -> None: ...
+
+
+def test_an_item_that_was_done_before_its_process_died_is_not_failed(texts: Texts, tmp_path: pathlib.Path) -> None:
+    folder, job = some(texts), ToyJob()
+    stopped_after(1, folder, tmp_path / "out", job)
+    (part,) = (tmp_path / "out/_work/parts").iterdir()
+    before = part.read_bytes()
+    first, second, *_ = make_plan(job, toy_work([str(folder)], tmp_path / "fresh", job).ask).items
+    failure = Failure("item", "ProcessLost", "its item process was lost")
+    done, failed = (fail_item(job, Dataset(str(tmp_path / "out")), item, failure) for item in (first, second))
+    assert part.read_bytes() == before
+    assert (done.reused, done.failures, done.statuses["failed"]) == (True, (), 0)
+    assert what_came_of(done) == "it had been done before that"
+    assert (failed.reused, failed.statuses["failed"]) == (False, len(second.pieces))
+    assert what_came_of(failed) == "given up, the run goes on"
 
 
 def test_other_options_than_those_of_an_interrupted_run_are_refused(texts: Texts, tmp_path: pathlib.Path) -> None:
