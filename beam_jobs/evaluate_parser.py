@@ -15,7 +15,15 @@ _ALIASES = {"voc": "voc10"}
 def parser(manual: str) -> argparse.ArgumentParser:
     """The parser; `manual` is what --help says first."""
     made = options.parser(manual, "evaluate")
-    group = made.add_argument_group("what to do")
+    _add_data(made.add_argument_group("what to do"))
+    _add_numbers(made.add_argument_group("numbers"))
+    _add_insight(made.add_argument_group("what else is told"))
+    evaluate_options.add_model_options(made)
+    evaluate_options.add_watch_options(made)
+    return made
+
+
+def _add_data(group: argparse._ArgumentGroup) -> None:
     what = group.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--detections",
@@ -47,18 +55,18 @@ def parser(manual: str) -> argparse.ArgumentParser:
         " (docs/convert.md), or Parquet with a column objects (docs/detections-format.md); several count as one",
     )
     group.add_argument(
-        "--label_map",
-        type=options.path,
-        metavar="PBTXT",
-        help="names of the classes (StringIntLabelMap) of a model, or of detections that have ids only: TFRecords, COCO"
-        " results",
-    )
-    group.add_argument(
         "--output",
         type=options.path,
         required=True,
         metavar="DIR",
         help="folder for metrics.json (and verdicts.parquet), which is replaced",
+    )
+    group.add_argument(
+        "--label_map",
+        type=options.path,
+        metavar="PBTXT",
+        help="names of the classes (StringIntLabelMap) of a model, or of detections that have ids only: TFRecords, COCO"
+        " results",
     )
     group.add_argument(
         "--images",
@@ -75,6 +83,12 @@ def parser(manual: str) -> argparse.ArgumentParser:
         help="evaluate these splits of a record dataset: val; or train,val, which are evaluated one by one and compared"
         " (default: all images as one)",
     )
+    group.add_argument(
+        "--allow_missing", action="store_true", help="leave out images that were not processed, and say how many"
+    )
+
+
+def _add_numbers(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--metrics",
         type=_metrics,
@@ -98,7 +112,13 @@ def parser(manual: str) -> argparse.ArgumentParser:
         " challenge leaves out detections of others",
     )
     group.add_argument(
-        "--allow_missing", action="store_true", help="leave out images that were not processed, and say how many"
+        "--slice_by",
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help="also evaluate parts of the data by themselves: folder; or the name of a column of the detections or of"
+        " the ground truth (of records, Parquet or CSV; a field of COCO's images); or a regular expression with a"
+        " group, searched in keys, such as 'camera_([0-9]+)'; may be given several times",
     )
     group.add_argument(
         "--fail_under",
@@ -109,6 +129,9 @@ def parser(manual: str) -> argparse.ArgumentParser:
         help="end with exit status 4 if this number is below X or undefined; NAME as in metrics.json, or its end where"
         " that is clear: mAP=0.55, mAP/cat=0.4; may be given several times",
     )
+
+
+def _add_insight(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--verdicts", action="store_true", help="also write verdicts.parquet: every detection and every missed object"
     )
@@ -121,22 +144,10 @@ def parser(manual: str) -> argparse.ArgumentParser:
         " confusions and errors (default: 0.5)",
     )
     group.add_argument(
-        "--slice_by",
-        action="append",
-        default=[],
-        metavar="WHAT",
-        help="also evaluate parts of the data by themselves: folder; or the name of a column of the detections or of"
-        " the ground truth (of records, Parquet or CSV; a field of COCO's images); or a regular expression with a"
-        " group, searched in keys, such as 'camera_([0-9]+)'; may be given several times",
-    )
-    group.add_argument(
         "--numbers_only",
         action="store_true",
         help="only metrics.json: no page, curves, confusions, kinds of errors, slices",
     )
-    evaluate_options.add_model_options(made)
-    evaluate_options.add_watch_options(made)
-    return made
 
 
 def _words(text: str) -> tuple[str, ...]:
