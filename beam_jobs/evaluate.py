@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from pipelines.evaluate.ask import EvaluationAsk, Planned
     from pipelines.evaluate.image_labels import OpenImages
     from pipelines.evaluate.plan import EvaluationPlan
-    from pipelines.file_systems import FileSystems
+    from pipelines.remote.file_systems import FileSystems
 
 EXIT_BELOW = 4
 """Exit status: evaluated, but not good enough."""

@@ -130,7 +130,7 @@ def _names(text: str) -> tuple[str, ...]:
 def _ask(args: argparse.Namespace, beam_options: Sequence[str]) -> "ExportAsk":
     from od_core import storage
     from pipelines.export import ExportAsk
-    from pipelines.file_systems import FileSystems
+    from pipelines.remote.file_systems import FileSystems
 
     ask = ExportAsk(
         options.absolute(args.detections),

@@ -13,7 +13,7 @@ from od_core import storage
 from od_core.annotations.annotated import no_such_path
 from od_core.errors import BoxbeamError, UsageError
 from od_core.storage import FileInfo
-from pipelines.file_systems import FileSystems
+from pipelines.remote.file_systems import FileSystems
 
 _CHUNK_BYTES = 4 << 20
 

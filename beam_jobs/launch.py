@@ -18,10 +18,10 @@ from od_core.errors import BoxbeamError, OutputError, RunStoppedError, TooManyFa
 from pipelines.dataset import Dataset, refuse_other_use
 from pipelines.engine import Engine
 from pipelines.executor import Work
-from pipelines.file_systems import FileSystems
 from pipelines.items import Ask
 from pipelines.job import Job
 from pipelines.plan import Plan, make_plan
+from pipelines.remote.file_systems import FileSystems
 from pipelines.work import RunResult, run
 
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_SOME_FAILED = 0, 1, 2, 3

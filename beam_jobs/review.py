@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _ask(args: argparse.Namespace, beam_options: Sequence[str]) -> "ReviewAsk":
     from od_core import storage
-    from pipelines.file_systems import FileSystems
+    from pipelines.remote.file_systems import FileSystems
     from pipelines.review.pages import ReviewAsk
 
     ask = ReviewAsk(

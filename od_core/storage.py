@@ -1,7 +1,7 @@
 """Files on any file system: stat, walk, glob, read, and commit whole files atomically.
 
 Plain paths and `file://` are the local disk. Other schemes (`s3://`, `gs://`, `hdfs://`) are served by whatever was
-registered for them with `register_remote`; od_core itself knows none, the engine registers `pipelines.file_systems`.
+registered for them with `register_remote`; od_core itself knows none, the engine registers those of `pipelines.remote`.
 
 A file is always written to a local temporary file first and then published in one step: renamed on the local disk,
 uploaded to the final name elsewhere (object stores show an object only when it is complete).

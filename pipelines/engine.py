@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from od_core.errors import BoxbeamError, StorageError
-from pipelines.s3_files import without_keys
+from pipelines.remote.s3_files import without_keys
 
 LOCAL_RUNNER = "DirectRunner"
 

@@ -236,7 +236,7 @@ def test_a_file_that_is_another_kind_of_model_is_refused_with_the_way_out(refusa
     ],
 )
 def test_what_a_file_system_needs_is_said(refusal, monkeypatch, option, path, words):
-    monkeypatch.setattr("pipelines.file_systems._is_installed", lambda module: False)
+    monkeypatch.setattr("pipelines.remote.file_systems._is_installed", lambda module: False)
     assert f"{path}: {words}" in refusal(**{option: path})
 
 

@@ -523,7 +523,7 @@ def test_a_path_that_is_not_there_is_wrong_usage(said, tmp_path):
 
 
 def test_what_a_remote_path_needs_is_said(said, monkeypatch):
-    monkeypatch.setattr("pipelines.file_systems._is_installed", lambda module: False)
+    monkeypatch.setattr("pipelines.remote.file_systems._is_installed", lambda module: False)
     status, text = said("gs://bucket/found")
     assert status == 2
     assert "gs://bucket/found: gs:// needs a package that is not installed: pip install google-cloud-storage" in text

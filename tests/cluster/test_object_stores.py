@@ -6,7 +6,7 @@ import random
 import pytest
 
 from od_core.storage import FileInfo
-from pipelines.file_systems import FileSystems
+from pipelines.remote.file_systems import FileSystems
 
 from .gcs import ENDPOINT, GcsServer
 from .hdfs import HdfsServer

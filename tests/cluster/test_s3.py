@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from pipelines.s3_files import S3Files
+from pipelines.remote.s3_files import S3Files
 
 from .chain import FRAMES, IMAGES, ODD_NAMES, OUTPUTS, Scene, contents, job_arguments, run_chain
 from .commands import boxbeam, command, environment

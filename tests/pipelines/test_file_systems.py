@@ -6,12 +6,12 @@ import pytest
 
 from od_core.errors import StorageError, UsageError
 from od_core.storage import RemoteFiles
-from pipelines import file_systems
-from pipelines.beam_files import BeamFiles
-from pipelines.file_systems import FileSystems
-from pipelines.gcs_files import GcsFiles
-from pipelines.hdfs_files import HdfsFiles
-from pipelines.s3_files import S3Files, without_keys
+from pipelines.remote import file_systems
+from pipelines.remote.beam_files import BeamFiles
+from pipelines.remote.file_systems import FileSystems
+from pipelines.remote.gcs_files import GcsFiles
+from pipelines.remote.hdfs_files import HdfsFiles
+from pipelines.remote.s3_files import S3Files, without_keys
 
 OPTIONS = ("--s3_endpoint_url=http://127.0.0.1:9", "--s3_access_key_id=a", "--s3_secret_access_key=b")
 

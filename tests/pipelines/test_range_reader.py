@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from pipelines.range_reader import Fetched, RangeReader
+from pipelines.remote.range_reader import Fetched, RangeReader
 
 CONTENT = random.Random(0).randbytes(900_000)
 

@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, NoReturn, cast
 
 from od_core.errors import BoxbeamError, StorageError, UsageError
 from od_core.storage import FileInfo
-from pipelines.range_reader import Fetched, RangeReader
-from pipelines.remote_errors import writing
+from pipelines.remote.errors import writing
+from pipelines.remote.range_reader import Fetched, RangeReader
 
 _REMOVED_AT_ONCE = 16
 _LISTED = "items(name,size,updated),nextPageToken"

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 from od_core.errors import StorageError, UsageError
 from od_core.storage import FileInfo
 from pipelines.digest_version import digest_version, read_by_digest
-from pipelines.remote_errors import writing
+from pipelines.remote.errors import writing
 
 _COPY_BYTES = 8 << 20
 

@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, NamedTuple, NoReturn, cast
 from od_core.errors import BoxbeamError, StorageError, UsageError
 from od_core.storage import FileInfo
 from pipelines.option_values import option_values
-from pipelines.range_reader import Fetched, RangeReader
-from pipelines.remote_errors import writing
+from pipelines.remote.errors import writing
+from pipelines.remote.range_reader import Fetched, RangeReader
 
 _KEYS = ("--s3_access_key_id", "--s3_secret_access_key", "--s3_session_token")
 _PART_BYTES = 64 << 20  # of an upload in parts: 10,000 of them are the most there may be

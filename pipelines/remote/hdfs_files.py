@@ -18,8 +18,8 @@ from od_core.errors import BoxbeamError, StorageError, UsageError
 from od_core.storage import FileInfo
 from pipelines.digest_version import digest_version, read_by_digest
 from pipelines.option_values import option_values
-from pipelines.range_reader import Fetched, RangeReader
-from pipelines.remote_errors import writing
+from pipelines.remote.errors import writing
+from pipelines.remote.range_reader import Fetched, RangeReader
 
 _TEMPORARY = ".boxbeam-"
 _WORK = "_work"

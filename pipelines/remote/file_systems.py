@@ -53,19 +53,19 @@ class FileSystems:
         if scheme not in self._opened:
             self._refuse_unknown(path, scheme)
             if scheme == "s3":
-                from pipelines.s3_files import S3Files
+                from pipelines.remote.s3_files import S3Files
 
                 self._opened[scheme] = S3Files(self._options)
             elif scheme == "gs":
-                from pipelines.gcs_files import GcsFiles
+                from pipelines.remote.gcs_files import GcsFiles
 
                 self._opened[scheme] = GcsFiles(self._options)
             elif scheme == "hdfs":
-                from pipelines.hdfs_files import HdfsFiles
+                from pipelines.remote.hdfs_files import HdfsFiles
 
                 self._opened[scheme] = HdfsFiles(self._options)
             else:
-                from pipelines.beam_files import BeamFiles
+                from pipelines.remote.beam_files import BeamFiles
 
                 self._opened[scheme] = BeamFiles(self._options)
         return self._opened[scheme]
