@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from od_core import boxes, storage
 from od_core.annotations.annotated import AnnotatedImage, AnnotatedObject, AnnotationFault, Annotations
+from od_core.annotations.coco import CocoAnnotations
 from od_core.annotations.shapes import encode_mask, read_excerpt
 from od_core.errors import AnnotationError, InputError
 from od_core.ground_truth import GroundTruth
@@ -65,6 +66,14 @@ class AnnotatedTruth:
             for item in image.objects
         }
         return LabelMap.of_names(sorted(names)) if names else None
+
+    @property
+    def own_names(self) -> Mapping[int, str] | None:
+        """See `GroundTruthSet`."""
+        if not isinstance(self._annotations, CocoAnnotations) or self.label_map is None:
+            return None
+        names = {id: name for name, id in self._annotations.category_ids.items()}
+        return names if names != self.label_map.names else None
 
     @functools.cached_property
     def _ids(self) -> dict[str, int]:

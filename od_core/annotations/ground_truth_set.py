@@ -28,6 +28,8 @@ class GroundTruthSet(Protocol):
     Attributes:
         form: "records", "tfrecord" (no index), "parquet", or the format of annotations, one of `detect.FORMATS`.
         label_map: the classes and their ids; None where nothing names them.
+        own_names: the names of the classes by the data set's own ids, where the label map has others (a COCO file that
+            counts them from 0); else None.
         object_faults: how many objects could not be used, as of the last time that `tables` was read to its end. Images
             that could not be used are failed rows instead.
         first_object_faults: the first few of them.
@@ -39,6 +41,9 @@ class GroundTruthSet(Protocol):
 
     @property
     def label_map(self) -> LabelMap | None: ...
+
+    @property
+    def own_names(self) -> Mapping[int, str] | None: ...
 
     @property
     def object_faults(self) -> int: ...

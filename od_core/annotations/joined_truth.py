@@ -36,6 +36,21 @@ class JoinedTruth:
         return "+".join(dict.fromkeys(one.form for one in self._sets))
 
     @property
+    def own_names(self) -> Mapping[int, str] | None:
+        """See GroundTruthSet.
+
+        Raises:
+            UsageError: their own ids differ, though their label maps do not.
+        """
+        names = [one.own_names or one.label_map.names for one in self._sets if one.label_map is not None]
+        if any(one != names[0] for one in names[1:]):
+            raise UsageError(
+                "one ground truth counts its classes from 0, another one from 1: what the ids of results mean is not to"
+                " be guessed, say it with --label_map"
+            )
+        return next((one.own_names for one in self._sets if one.own_names is not None), None)
+
+    @property
     def object_faults(self) -> int:
         """See GroundTruthSet."""
         return sum(one.object_faults for one in self._sets)

@@ -24,6 +24,7 @@ class RecordTruth:
     """
 
     form = "tfrecord"
+    own_names = None
     object_faults = 0
     first_object_faults: Sequence[AnnotationFault] = ()
     columns = tuple(field.name for field in GROUND_TRUTH if not pa.types.is_nested(field.type))

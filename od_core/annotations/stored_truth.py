@@ -72,6 +72,7 @@ class StoredTruth:
     are needed; numbers of other widths are converted. A row with a box that is none becomes a failed row.
     """
 
+    own_names = None
     object_faults = 0
     first_object_faults: Sequence[AnnotationFault] = ()
 

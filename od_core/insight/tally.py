@@ -50,7 +50,7 @@ def tally_of(frame: EvaluatedFrame, class_ids: npt.NDArray[np.int32], iou: float
     frame = _known(frame, class_ids)
     verdicts = verdicts_of(frame, iou)
     truth, found = frame.truth, frame.found
-    areas = boxes.area(boxes.to_pixels(truth.boxes, frame.height, frame.width)).astype(np.float32)
+    areas = boxes.area(boxes.measured(truth.boxes, frame.height, frame.width)).astype(np.float32)
     if truth.area is not None:
         areas = np.where(truth.area > 0, truth.area, areas)
     return TalliedFrame(
@@ -59,7 +59,7 @@ def tally_of(frame: EvaluatedFrame, class_ids: npt.NDArray[np.int32], iou: float
         verdicts.found,
         verdicts.reasons,
         verdicts.objects.astype(np.int32),
-        boxes.area(boxes.to_pixels(found.boxes, frame.height, frame.width)).astype(np.float32),
+        boxes.area(boxes.measured(found.boxes, frame.height, frame.width)).astype(np.float32),
         confusions_of(overlaps_of(frame), verdicts.truth != Verdict.IGNORED, iou),
         truth.classes,
         verdicts.truth,

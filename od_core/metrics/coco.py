@@ -108,7 +108,7 @@ class CocoBoxes(CocoNumbers):
 
 
 def _truth_of(image_ids: npt.NDArray[np.int64], piece: FrameColumns, first_id: int) -> Iterator[dict[str, Any]]:
-    pixels = boxes.to_pixels(piece.truth_boxes, *_sizes(piece, piece.truth_counts))
+    pixels = boxes.measured(piece.truth_boxes, *_sizes(piece, piece.truth_counts))
     areas = np.where(piece.truth_areas > 0, piece.truth_areas, boxes.area(pixels))
     images = np.repeat(image_ids, piece.truth_counts)
     columns = (images, boxes.coco_bbox(pixels), piece.truth_classes, areas, piece.is_crowd.astype(np.int64))
@@ -126,7 +126,7 @@ def _truth_of(image_ids: npt.NDArray[np.int64], piece: FrameColumns, first_id: i
 
 def _detection_rows(image_ids: npt.NDArray[np.int64], piece: FrameColumns) -> npt.NDArray[np.float64]:
     """Rows [image_id, x, y, width, height, score, class], (N, 7)."""
-    bboxes = boxes.coco_bbox(boxes.to_pixels(piece.boxes, *_sizes(piece, piece.found_counts)))
+    bboxes = boxes.coco_bbox(boxes.measured(piece.boxes, *_sizes(piece, piece.found_counts)))
     images = np.repeat(image_ids, piece.found_counts)
     return np.column_stack([images, bboxes, piece.scores, piece.classes]).astype(np.float64, copy=False)
 

@@ -77,7 +77,7 @@ class CocoMasks(CocoNumbers):
         if len(found) and found.masks is None:
             raise ValueError(f"{frame.name}: detections without masks")
         found = found.where(np.isin(found.classes, known))
-        areas = boxes.area(boxes.to_pixels(truth.boxes, frame.height, frame.width)).astype(np.float32)
+        areas = boxes.area(boxes.measured(truth.boxes, frame.height, frame.width)).astype(np.float32)
         if truth.area is not None:
             areas = np.where(truth.area > 0, truth.area, areas)
         return _Masks(

@@ -68,8 +68,8 @@ class OpenImagesBoxes(RankedBoxes):
         found = self._evaluated(frame, truth)
         order = ranked(found, self._last_class)
         scores, classes = found.scores[order], found.classes[order]
-        found_boxes = boxes.to_pixels(found.boxes[order], frame.height, frame.width)
-        truth_boxes = boxes.to_pixels(truth.boxes, frame.height, frame.width)
+        found_boxes = boxes.measured(found.boxes[order], frame.height, frame.width)
+        truth_boxes = boxes.measured(truth.boxes, frame.height, frame.width)
         same_class = classes[:, None] == truth.classes[None, :]
         single, group = np.flatnonzero(~truth.group_of), np.flatnonzero(truth.group_of)
         best = BestObject.of(boxes.pairwise_iou(found_boxes, truth_boxes[single]), same_class[:, single], self._iou)

@@ -132,8 +132,8 @@ def verdicts_of(frame: EvaluatedFrame, iou: float = 0.5) -> Verdicts:
 
 def overlaps_of(frame: EvaluatedFrame) -> npt.NDArray[np.float64]:
     """Of every detection with every object, (N, M), see `Verdicts.ious`."""
-    truth = boxes.to_pixels(frame.truth.boxes, frame.height, frame.width)
-    found = boxes.to_pixels(frame.found.boxes, frame.height, frame.width)
+    truth = boxes.measured(frame.truth.boxes, frame.height, frame.width)
+    found = boxes.measured(frame.found.boxes, frame.height, frame.width)
     overlaps = boxes.pairwise_iou(found, truth)
     many = frame.truth.is_crowd | frame.truth.group_of
     if many.any():

@@ -52,8 +52,8 @@ class PascalBoxes(RankedBoxes):
         order = ranked(found, self._last_class)
         classes = found.classes[order]
         overlaps = boxes.pairwise_iou(
-            boxes.to_pixels(found.boxes[order], frame.height, frame.width),
-            boxes.to_pixels(truth.boxes, frame.height, frame.width),
+            boxes.measured(found.boxes[order], frame.height, frame.width),
+            boxes.measured(truth.boxes, frame.height, frame.width),
         )
         best = BestObject.of(overlaps, classes[:, None] == truth.classes[None, :], self._iou)
         difficult = np.append(truth.difficult, False)[np.where(best.passes, best.object, len(truth))]

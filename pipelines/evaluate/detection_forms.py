@@ -34,7 +34,8 @@ def open_detections(path: str, truth: GroundTruthSet, folder: str, label_map: La
     """
     rows = _rows(path, truth)
     if rows is not None:
-        return DetectionsSet(path, (_copied(rows, folder, label_map.labels if label_map else {}),), {})
+        labels = label_map.labels if label_map else _own_labels(path, truth)
+        return DetectionsSet(path, (_copied(rows, folder, labels),), {})
     found = find_detections(path)
     if label_map is not None:
         raise UsageError(
@@ -42,6 +43,14 @@ def open_detections(path: str, truth: GroundTruthSet, folder: str, label_map: La
             " a model, for COCO results and for TFRecords)"
         )
     return found
+
+
+def _own_labels(path: str, truth: GroundTruthSet) -> Mapping[int, str]:
+    """Names for the classes of results where their ids, which are those of the data set, are not the label map's."""
+    if not _is_results_file(path) or not truth.own_names or not truth.label_map:
+        return {}
+    # An id that only the label map has must not be taken for that class.
+    return {**{id: f"class {id}" for id in truth.label_map.names}, **truth.own_names}
 
 
 def check_detections(path: str) -> None:

@@ -108,6 +108,69 @@ def test_an_evaluation_of_them(tmp_path, capsys):
     assert "3 frames evaluated" in capsys.readouterr().out
 
 
+def dataset_of(annotations, categories):
+    images = [{"id": id, "file_name": f"{id:04d}.jpg", "width": 333, "height": 777} for id in range(1, 30)]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def annotation(id, category_id, bbox):
+    area = bbox[2] * bbox[3]
+    return {"id": id, "image_id": id, "category_id": category_id, "bbox": bbox, "area": area, "iscrowd": 0}
+
+
+def numbers_of_both(tmp_path, dataset, results):
+    """The numbers that the command gives, and those of pycocotools, from the same two files."""
+    (tmp_path / "truth.json").write_text(json.dumps(dataset))
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    argv = [f"--detections={tmp_path}/results.json", f"--ground_truth={tmp_path}/truth.json", "--numbers_only"]
+    assert evaluate.main([*argv, f"--output={tmp_path}/scores", "--metrics=coco"]) == 0
+    with problems.silence():
+        truth = pycocotools.coco.COCO(str(tmp_path / "truth.json"))
+        right = pycocotools.cocoeval.COCOeval(truth, truth.loadRes(str(tmp_path / "results.json")), "bbox")
+        right.evaluate()
+        right.accumulate()
+        right.summarize()
+    found = files.read_metrics(tmp_path / "scores")["metrics"]
+    wanted = dict(zip(problems.COCO_NAMES, right.stats, strict=True))
+    return {name: found[f"DetectionBoxes_{name}"] for name in wanted}, wanted
+
+
+def test_classes_that_the_ground_truth_counts_from_0(tmp_path):
+    """Its label map counts them from 1, results do as the file does; 2 is a class of the label map alone."""
+    dataset = dataset_of(
+        [annotation(id, id % 2, [10, 20, 30, 40]) for id in range(1, 30)],
+        [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}],
+    )
+    results = [result(id, (id + (id % 5 == 0)) % 2, [10, 20, 30, 40], id / 32) for id in range(1, 30)]
+    results += [result(id, 2, [10, 20, 30, 40], 1) for id in range(1, 30)]
+    found, wanted = numbers_of_both(tmp_path, dataset, results)
+    assert 0 < wanted["Precision/mAP"] < 1
+    assert found == pytest.approx(wanted, abs=1e-12)
+    assert files.read_metrics(tmp_path / "scores")["left_out"]["classes_of_detections"] == ["class 2"]
+
+
+def test_ground_truths_that_count_the_same_classes_from_0_and_from_1_need_a_label_map(tmp_path, capsys):
+    for first, name in enumerate(("zero", "one")):
+        dataset = dataset_of([], [{"id": first, "name": "cat"}, {"id": first + 1, "name": "dog"}])
+        dataset["images"] = [{**image, "file_name": f"{name}/{image['file_name']}"} for image in dataset["images"]]
+        (tmp_path / f"{name}.json").write_text(json.dumps(dataset))
+    (tmp_path / "results.json").write_text("[]")
+    argv = [f"--detections={tmp_path}/results.json", "--ground_truth", f"{tmp_path}/zero.json", f"{tmp_path}/one.json"]
+    assert evaluate.main([*argv, f"--output={tmp_path}/scores"]) == 2
+    assert "not to be guessed, say it with --label_map" in capsys.readouterr().err
+
+
+def test_boxes_that_overlap_by_just_a_threshold(tmp_path):
+    """Halves, and tenths less, of boxes of whole pixels."""
+    dataset = dataset_of(
+        [annotation(id, 1, [10 * id % 200, 7 * id, 10 + id, 20]) for id in range(1, 30)], [{"id": 1, "name": "cat"}]
+    )
+    boxes = [[10 * id % 200, 7 * id, 10 + id, 20 - 2 * (id % 6)] for id in range(1, 30)]
+    found, wanted = numbers_of_both(tmp_path, dataset, [result(id, 1, boxes[id - 1], id / 32) for id in range(1, 30)])
+    assert 0 < wanted["Precision/mAP"] < 1
+    assert found == pytest.approx(wanted, abs=1e-12)
+
+
 @pytest.mark.shared
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_real_annotations_get_the_numbers_of_pycocotools(shared, tmp_path, split):
