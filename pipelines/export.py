@@ -193,7 +193,7 @@ def _coco_ids(path: str, detections: DetectionsSet) -> CocoIds:
             f"{path}: no image of the detections is in it: they speak of '{min(names, default='')}', it of"
             f" '{min(ids, default='')}'; names must be equal, or end alike by whole folders"
         )
-    images = {name: ids[truth_name] for name, truth_name in matches.truth_of.items()}
+    images = {name: annotations.image_id(ids[truth_name]) for name, truth_name in matches.truth_of.items()}
     return CocoIds(images, annotations.category_ids)
 
 

@@ -89,6 +89,10 @@ class CocoAnnotations:
         """The file's own ids of its categories, by their names."""
         return {name: id for id, name in self._names.items()}
 
+    def image_id(self, source_id: str) -> int | str:
+        """The file's own id of an image, a number or text, from the text that `AnnotatedImage` has."""
+        return source_id if source_id in self._index.text_ids else int(source_id)
+
     @functools.cached_property
     def images_folder(self) -> str | None:
         """The first of the usual places in which one of the first images is found; None if there is none."""

@@ -60,6 +60,7 @@ class CocoIndex:
 
     Attributes:
         images: in the order of the file.
+        text_ids: those ids of images that are text in the file, also where they look like numbers.
         faults: entries of `images` and those of `annotations` that do not say which image they are about.
         annotation_count: entries of `annotations`, usable or not.
         without_bbox: those that do not even have a `bbox`.
@@ -70,6 +71,7 @@ class CocoIndex:
         """`origin`: the file's name, for messages; `image_columns`: further fields of images to keep, as text."""
         self._image_columns = tuple(image_columns)
         self.images: list[ImageEntry] = []
+        self.text_ids: set[str] = set()
         self.faults: list[AnnotationFault] = []
         self.annotation_count = 0
         self.without_bbox = 0
@@ -104,6 +106,8 @@ class CocoIndex:
         except AnnotationError as error:
             self.faults.append(AnnotationFault(f"{self._origin}: images[{len(self.images)}]", str(error), None))
             return
+        if isinstance(fields["id"], str):
+            self.text_ids.add(image_id)
         place = f"{self._origin}: image {image_id}"
         code = self._codes.setdefault(image_id, len(self._codes))
         name = None

@@ -80,7 +80,7 @@ class CocoDatasetExporter:
 class CocoIds(NamedTuple):
     """The ids of a COCO ground truth: those of images by the name of a frame, those of categories by their names."""
 
-    images: Mapping[str, str]
+    images: Mapping[str, int | str]
     categories: Mapping[str, int]
 
 
@@ -101,7 +101,6 @@ class CocoResultsExporter:
         if image_id is None:
             self._unknown_images += 1
             return
-        shown_id = image_id if image_id.removeprefix("-").isdecimal() else _json(image_id)
         columns = (frame.labels, pixel_boxes(frame, found), found.scores.tolist(), _shapes(frame, found))
         for label, edges, score, shape in zip(*columns, strict=True):
             category_id = self._ids.categories.get(label)
@@ -109,7 +108,7 @@ class CocoResultsExporter:
                 self._unknown_classes[label] = self._unknown_classes.get(label, 0) + 1
                 continue
             self._file.write(
-                f'{"" if self._is_first else ","}\n{{"image_id": {shown_id}, "category_id": {category_id},'
+                f'{"" if self._is_first else ","}\n{{"image_id": {_json(image_id)}, "category_id": {category_id},'
                 f' "bbox": {_bbox(edges)}, "score": {number(score)}{shape.members(known=1)}}}'
             )
             self._is_first = False

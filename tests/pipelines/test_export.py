@@ -96,6 +96,20 @@ def test_coco_results_have_the_ids_of_a_ground_truth(found: pathlib.Path, tmp_pa
     assert evaluation.stats[0] == pytest.approx(1)
 
 
+def test_coco_results_have_ids_of_images_as_the_ground_truth_writes_them(
+    found: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    ids = {"a/one.jpg": "007", "a/one.png": "12"}
+    truth = {
+        "images": [{"id": id, "file_name": name} for name, id in ids.items()],
+        "annotations": [],
+        "categories": [{"id": 3, "name": "cat"}, {"id": 4, "name": "dog"}],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    path, _ = exported(found, "coco", ground_truth=str(tmp_path / "truth.json"))
+    assert {result["image_id"] for result in json.loads(path.read_text())} == {"007", "12"}
+
+
 def test_coco_results_leave_out_classes_that_the_ground_truth_lacks(
     found: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
