@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from beam_jobs.run_log import RunLog
+from pipelines.input_tally import InputTally
 from pipelines.items import ItemReport, add_counts
 from pipelines.plan import Plan
 
@@ -32,7 +33,7 @@ class Progress:
         self.done_weight = self._moving_weight = 0
         self.counts: dict[str, int] = {}
         self._moving: dict[str, int] = {}
-        self.statuses: dict[str, int] = {}
+        self._tally = InputTally()
         self.incidents = 0
         self.failures: list[tuple[str, str]] = []
         self.workers: dict[str, int] = {}
@@ -48,6 +49,7 @@ class Progress:
     def planned(self, plan: Plan) -> None:
         """See Observer."""
         self.plan, self.total_weight = plan, self.done_weight + plan.weight
+        self._tally.planned(plan)
         if plan.items:
             done = len(plan.sources) - plan.open_inputs
             already = f", {done:,} of them done already" if done else ""
@@ -70,7 +72,7 @@ class Progress:
     def finished(self, report: ItemReport) -> None:
         """See Observer."""
         add_counts(self.counts, report.counts)
-        add_counts(self.statuses, report.statuses)
+        self._tally.finished(report)
         self.done_weight += report.weight
         # What was under way is now counted as done.
         self._moving = {name: max(0, n - report.counts.get(name, 0)) for name, n in self._moving.items()}
@@ -109,8 +111,13 @@ class Progress:
         return {name: sorted(numbers) for name, numbers in sorted(found.items())}
 
     @property
+    def statuses(self) -> dict[str, int]:
+        """Inputs of this run that ended, by how."""
+        return self._tally.statuses
+
+    @property
     def inputs_ended(self) -> int:
-        """Inputs (or pieces of them) of this run that are committed."""
+        """Inputs of this run that are committed."""
         return sum(self.statuses.values())
 
     @property

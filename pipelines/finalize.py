@@ -14,7 +14,7 @@ from od_core.errors import StorageError
 from pipelines.data_files import Slice, WriteFiles, layouts, write_here
 from pipelines.dataset import Dataset
 from pipelines.held import Held, HeldFile, HeldOutcomes
-from pipelines.items import OUTCOMES, Ask, Identity, Outcome, Piece, add_counts
+from pipelines.items import OUTCOMES, WORST_LAST, Ask, Identity, Outcome, Piece, add_counts
 from pipelines.job import Job
 from pipelines.joints import counts_for, misfits
 from pipelines.lock import Check, always_held
@@ -33,7 +33,8 @@ class Finished(NamedTuple):
 
     Attributes:
         manifest: the manifest, as written.
-        failed: the first outcomes that failed, in order of key; how many there are, the manifest says.
+        failed: of the first inputs that failed, in order of key, the first outcome that did; how many there are, the
+            manifest says.
         changed: whether this run changed the dataset.
         removed_inputs: inputs whose rows were dropped: they no longer exist, or are another size or time now.
     """
@@ -205,18 +206,16 @@ class _Choice:
             if misfit is not None:
                 self.unfit.append((identity[0], misfit))
         if outcomes:
-            self._statuses[max((outcome.status for outcome in outcomes), key=_WORST_LAST.index)] += 1
+            self._statuses[max((outcome.status for outcome in outcomes), key=WORST_LAST.index)] += 1
         for outcome in outcomes:
             add_counts(self._counts, outcome.counts)
-            if outcome.status == "failed" and len(self.failed) < _FAILED_TOLD:
-                self.failed.append(outcome)
+        failed = next((outcome for outcome in outcomes if outcome.status == "failed"), None)
+        if failed is not None and len(self.failed) < _FAILED_TOLD:
+            self.failed.append(failed)
 
 
 def _is_kept(file: HeldFile) -> bool:
     return 0 < file.outcomes == file.taken
-
-
-_WORST_LAST = ("empty", "done", "failed")
 
 
 def _is_complete(outcomes: Sequence[Outcome]) -> bool:

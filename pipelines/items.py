@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 OUTCOMES = ("done", "empty", "failed")
+WORST_LAST = ("empty", "done", "failed")
+"""Of an input in pieces, the status that comes last here counts."""
 
 _FAILURES_REPORTED = 5
 _BEYOND = 1 << 62
@@ -159,7 +161,8 @@ class Outcome:
 
     Attributes:
         piece: what was done. Its uri is only known while the item runs; read back from a file it is empty.
-        status: done (rows with something in them), empty (rows, nothing in them), failed (at least one failed row).
+        status: done (rows with something in them), empty (rows, nothing in them), failed (at least one failed row, of
+            this piece or of the one before it that keeps it from being read).
         rows: how many rows it has in its file; the rows of a file lie in the order of its outcomes.
         counts: what the job counts ("frames", "detections").
         error: for a failed one, the first reason, as a sentence.
@@ -201,8 +204,9 @@ def rows_told(fields: list[Any]) -> int:
 class ItemReport:
     """What became of one item, for progress and counters; the truth lies in the item's part file.
 
-    `statuses` counts inputs: one that was cut into pieces where its last piece is, and where one fails.
-    `failures` are its first failed inputs with the reasons, `worker` is host and process, `steps` and `chosen` see Ran.
+    `statuses` counts inputs that are whole in the item; of each piece of others `cut` tells the input's key, the
+    piece's status, and whether it is the last one. `failures` are its first failed inputs with the reasons, `worker` is
+    host and process, `steps` and `chosen` see Ran.
     """
 
     name: str
@@ -216,6 +220,7 @@ class ItemReport:
     pieces: int = 0
     steps: Mapping[str, float] = dataclasses.field(default_factory=dict)
     chosen: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    cut: tuple[tuple[str, str, bool], ...] = ()
 
 
 def report_on(
@@ -225,12 +230,28 @@ def report_on(
     statuses = dict.fromkeys(OUTCOMES, 0)
     counts: dict[str, int] = {}
     failures: list[tuple[str, str]] = []
+    cut: list[tuple[str, str, bool]] = []
     for outcome in outcomes:
-        statuses[outcome.status] += outcome.piece.stop == outcome.piece.total or outcome.status == "failed"
+        piece = outcome.piece
+        if piece.is_whole:
+            statuses[outcome.status] += 1
+        else:
+            cut.append((piece.source.key, outcome.status, piece.stop == piece.total))
         add_counts(counts, outcome.counts)
         if outcome.status == "failed" and len(failures) < _FAILURES_REPORTED:
-            failures.append((str(outcome.piece), outcome.error or ""))
-    return ItemReport(name, item.weight, statuses, counts, seconds, worker, reused, tuple(failures), len(item.pieces))
+            failures.append((str(piece), outcome.error or ""))
+    return ItemReport(
+        name,
+        item.weight,
+        statuses,
+        counts,
+        seconds,
+        worker,
+        reused,
+        tuple(failures),
+        pieces=len(item.pieces),
+        cut=tuple(cut),
+    )
 
 
 def add_counts(total: dict[str, int], more: Mapping[str, int]) -> None:

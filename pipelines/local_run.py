@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from od_core.errors import BoxbeamError, TooManyFailedError
+from pipelines.input_tally import InputTally
 from pipelines.items import ItemReport
 from pipelines.observer import Observer
 from pipelines.plan import Plan
@@ -43,7 +44,7 @@ class _Judge:
         self._observer = observer
         self._run = run
         self._max_failed_ratio = max_failed_ratio
-        self._ended = self._failed = 0
+        self._tally = InputTally()
         self.planned = observer.planned
         self.opened = observer.opened
         self.advanced = observer.advanced
@@ -51,13 +52,13 @@ class _Judge:
 
     def finished(self, report: ItemReport) -> None:
         self._observer.finished(report)
-        self._ended += sum(report.statuses.values())
-        self._failed += report.statuses["failed"]
-        if share_exceeded(self._failed, self._ended, self._max_failed_ratio):
+        self._tally.finished(report)
+        ended, failed = sum(self._tally.statuses.values()), self._tally.statuses["failed"]
+        if share_exceeded(failed, ended, self._max_failed_ratio):
             last = " | ".join(f"{name}: {reason}" for name, reason in report.failures)
             self._run.stop(
                 TooManyFailedError(
-                    f"{self._failed} of the first {self._ended} inputs failed, more than --max_failed_ratio"
+                    f"{failed} of the first {ended} inputs failed, more than --max_failed_ratio"
                     f" {self._max_failed_ratio:g} allows. The last: {last}. When this is mended, repeat the command"
                     " with --retry_failed"
                 )

@@ -1,5 +1,6 @@
 """The images of a TFRecord file, or of the records that begin in a range of its bytes."""
 
+import contextlib
 import gzip
 import itertools
 from collections.abc import Iterator
@@ -30,41 +31,47 @@ def record_images(piece: Piece, file: BinaryIO) -> Iterator[RecordImage]:
     Args:
         piece: all of the file, or a byte range (start and stop of total).
         file: the file's bytes, seekable; used here alone.
+
+    Raises:
+        RecordError: such damage lies before the range, where it has its row; no record of the range can be found.
     """
     whole = piece.start == 0 and piece.stop == piece.total
     records = _every_payload(file) if whole else _payloads_between(file, piece.start, piece.stop)
-    ordinal = -1
-    try:
-        for ordinal, payload in records:
-            yield _image(piece, ordinal, payload)
-    except RecordError as error:
-        yield _failed(piece, ordinal + 1, error)
+    for ordinal, payload in records:
+        yield _image(piece, ordinal, payload)
 
 
 def _every_payload(file: BinaryIO) -> Iterator[tuple[int, bytes | RecordError]]:
     """Ordinal and payload of every record of a file, compressed or not."""
-    if is_gzip(file):
-        with gzip.open(file) as unpacked:
-            records = read_records(cast(BinaryIO, unpacked))
-            yield from ((ordinal, payload) for ordinal, (_, payload) in enumerate(records))
-    else:
-        yield from ((ordinal, payload) for ordinal, (_, payload) in enumerate(read_records(file)))
+    with contextlib.ExitStack() as stack:
+        unpacked = cast(BinaryIO, stack.enter_context(gzip.open(file))) if is_gzip(file) else file
+        ordinal = -1
+        try:
+            for ordinal, (_, payload) in enumerate(read_records(unpacked)):
+                yield ordinal, payload
+        except RecordError as error:
+            yield ordinal + 1, error
 
 
 def _payloads_between(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[int, bytes | RecordError]]:
     """Those of the records that begin in a range of bytes: the ones before are hopped over.
 
-    Where that does not lead to the range, because of damage before it, the record that is damaged is all there is.
+    Raises:
+        RecordError: that does not lead to the range, because of damage before it.
     """
     spans = scan_records(file, stop=stop)
+    reached = 0
     for ordinal in itertools.count():
         try:
             span = next(spans, None)
         except RecordError as error:
+            if reached < start:
+                raise RecordError(f"its records cannot be found, as record {ordinal} is in the way: {error}") from error
             yield ordinal, error
             return
         if span is None:
             return
+        reached = span.end
         if span.offset >= start:
             yield ordinal, _payload_at(file, span.offset)
 

@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: Beam reads the type hints when the graph is built.
 
+import collections
 from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
@@ -134,11 +135,13 @@ class _RunItemsFn(beam.DoFn):
 
 def _metrics_of(report: ItemReport) -> dict[str, int]:
     """What docs/scaling.md promises to those who watch a run."""
+    ended = collections.Counter(report.statuses)
+    ended.update(status for _, status, is_last in report.cut if is_last or status == "failed")
     return {
         "items": 1,
         "items_reused": int(report.reused),
         "pieces": report.pieces,
         "input_bytes": report.weight,
-        **{f"inputs_{status}": report.statuses[status] for status in OUTCOMES},
+        **{f"inputs_{status}": ended[status] for status in OUTCOMES},
         **report.counts,
     }

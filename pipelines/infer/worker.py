@@ -13,7 +13,7 @@ import numpy as np
 
 from od_core import storage
 from od_core.detections import Detections
-from od_core.errors import ImageError, InputError, LabelMapError
+from od_core.errors import ImageError, InputError, LabelMapError, RecordError
 from od_core.images import decode_image
 from od_core.local_copies import local_copy
 from od_core.model.detector import Detector, open_detector
@@ -47,12 +47,14 @@ class _Tag(NamedTuple):
     """What passes through the model with an image: its row so far, or the end of its piece.
 
     `weight`: bytes of input this element accounts for, for progress. `joint`: at the end of a range of a video.
+    `error`: at the end of a piece that failed although no row of its own says why.
     """
 
     piece: Piece
     row: FrameRow | None
     weight: int = 0
     joint: Joint | None = None
+    error: str | None = None
 
 
 class InferWorker:
@@ -97,7 +99,7 @@ class InferWorker:
         with contextlib.closing(self._frames(item, watch)) as frames:
             for tag, detections, error in self._batcher(item).run(found.awaited(frames)):
                 if tag.row is None:
-                    found.finish(tag.piece, tag.joint)
+                    found.finish(tag)
                 elif error is not None:
                     found.add(tag, tag.row._replace(error=frame_error(error)))
                 else:
@@ -137,11 +139,7 @@ class InferWorker:
             return
         for piece in item.pieces:
             watch.begin(piece)
-            if piece.source.kind == "video":
-                yield from self._video(piece, watch)
-            else:
-                yield from self._records(piece)
-                yield Frame(_Tag(piece, None), None)
+            yield from self._video(piece, watch) if piece.source.kind == "video" else self._records(piece)
 
     def _image(self, piece: Piece, watch: Watch) -> Frame[_Tag]:
         watch.begin(piece)
@@ -209,6 +207,8 @@ class InferWorker:
         return self._clock.iterated("decode", read_range(path, self._scan[1], *span, sampling=sampling, alive=alive))
 
     def _records(self, piece: Piece) -> Iterator[Frame[_Tag]]:
+        """The records of a file or of a range of it, and the piece's end."""
+
         def decoded(record: RecordImage) -> Frame[_Tag]:
             if record.encoded is None:
                 return Frame(_Tag(piece, record.row, record.weight), None)
@@ -220,13 +220,18 @@ class InferWorker:
                 return Frame(_Tag(piece, row, record.weight), None)
             return Frame(_Tag(piece, _sized(record.row, image), record.weight), image)
 
+        hidden: str | None = None
         try:
             with Reading(piece.source.uri), storage.open_input(piece.source.uri) as file:
-                images = record_images(piece, file)
-                yield from ordered_map(decoded, images, self._decoders, 2 * self._threads + 2)
+                try:
+                    images = record_images(piece, file)
+                    yield from ordered_map(decoded, images, self._decoders, 2 * self._threads + 2)
+                except RecordError as error:
+                    hidden = str(error)  # the range in which the damage lies has the row
                 refuse_changed(piece.source)
         except InputError as error:
             yield Frame(_Tag(piece, whole_failed(piece.source, frame_error(error))), None)
+        yield Frame(_Tag(piece, None, error=hidden), None)
 
     def _refuse_foreign_label_map(self, found: "_Found") -> None:
         """A label map that knows none of the classes found belongs to another model: every label would be null."""
@@ -302,17 +307,19 @@ class _Found:
         add_counts(self._counts, counts)
         self._watch.advance(counts, tag.weight)
 
-    def finish(self, piece: Piece, joint: Joint | None) -> None:
+    def finish(self, end: _Tag) -> None:
         """The piece has no more rows.
 
         Raises:
             ValueError: it has not as many as frames were on their way.
         """
+        piece, joint = end.piece, end.joint
         awaited = self._awaited.popleft()
         if self._piece_rows != awaited:
             raise ValueError(f"{piece}: {awaited} frames went into the model, {self._piece_rows} came out")
         if joint is not None and joint.broken:
             self._counts, self._error = {}, None  # none of it will be used
+        self._error = self._error or end.error
         status = "failed" if self._error else "done" if self._counts.get("detections") else "empty"
         self._rows.finish(Outcome(piece, status, self._piece_rows, self._counts, self._error, joint))
         self._watch.end(piece)

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,6 +26,7 @@ from od_core.records.examples import encode_example
 from od_core.records.tfrecord import write_record
 from od_core.schemas import detections_of
 from od_core.video.frames import read_video
+from pipelines.grouping import ItemLimit
 from pipelines.infer import job as infer_job
 from tests.blocks_model import BLOCKS_LABEL_MAP, write_frozen_graph
 from tests.blocks_scene import draw_scene, jpeg, write_images, write_video
@@ -187,6 +189,41 @@ def test_record_files_cut_into_pieces_give_the_same_rows(
     whole, cut = rows_of(tmp_path / "whole"), rows_of(tmp_path / "cut")
     assert len(cut) == 9
     assert whole == cut
+
+
+def test_a_broken_header_is_one_failed_row_and_one_failed_input_for_any_number_of_ranges(
+    run: Run, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    file = io.BytesIO()
+    second = write_record(file, example(jpeg(draw_scene(0).image), "id0"))
+    for number in range(1, 4):
+        write_record(file, example(jpeg(draw_scene(number).image), f"id{number}"))
+    broken = tmp_path / "in/val.tfrecord"
+    broken.write_bytes(good := file.getvalue())
+    os.utime(broken, (1e9, 1e9))
+    assert run(output="good") == 0
+    broken.write_bytes(good[:second] + b"\xff" * 4 + good[second + 4 :])
+    os.utime(broken, (1e9, 1e9))
+    assert run(output="whole") == 3
+    monkeypatch.setattr(infer_job, "_RECORD_BYTES_PER_PIECE", len(good) // 45)
+    monkeypatch.setattr(infer_job, "_ITEM_LIMITS", {"record": ItemLimit(1, 1)})
+    assert run(output="cut") == 3  # and is not stopped, as if more than 20 inputs had failed
+    assert [row["record_index"] for row in rows_of(tmp_path / "whole")] == [0, 1]
+    assert rows_of(tmp_path / "cut") == rows_of(tmp_path / "whole")
+    manifests = [json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("whole", "cut")]
+    assert manifests[0]["counts"] == manifests[1]["counts"]
+    report = json.loads((tmp_path / "cut/run.json").read_text())
+    assert {status: report["this_run"][status] for status in ("done", "empty", "failed")} == {
+        "done": 0,
+        "empty": 0,
+        "failed": 1,
+    }
+    assert len(report["failed"]) == 1
+    broken.write_bytes(good)
+    os.utime(broken, (1e9, 1e9))  # mended in its place: nothing of it may count as done
+    assert run("--retry_failed", output="cut") == 0
+    assert rows_of(tmp_path / "cut") == rows_of(tmp_path / "good")
 
 
 def test_bad_inputs_become_failed_rows_and_the_others_are_done(

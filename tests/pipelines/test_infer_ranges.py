@@ -142,6 +142,12 @@ def test_rows_are_the_same_for_any_number_of_ranges(
     for ranges in (3, 14):
         assert rows_of(tmp_path / f"in_{ranges}") == one
         assert counts_of(tmp_path / f"in_{ranges}") == counts_of(tmp_path / "in_1")
+        report = json.loads((tmp_path / f"in_{ranges}/run.json").read_text())
+        assert {name: report["this_run"][name] for name in ("done", "empty", "failed")} == {
+            "done": 2,
+            "empty": 0,
+            "failed": 0,
+        }
 
 
 def test_rows_in_ranges_are_those_of_the_video_decoded_whole(

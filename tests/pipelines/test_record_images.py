@@ -4,6 +4,7 @@ import io
 
 import pytest
 
+from od_core.errors import RecordError
 from od_core.records.examples import encode_example
 from od_core.records.tfrecord import write_record
 from pipelines.items import Piece, Source
@@ -40,10 +41,12 @@ def test_ranges_have_together_what_the_file_has(step: int) -> None:
     assert together == told(content, 0, len(content)) == [(n, f"name {n}", False) for n in range(COUNT)]
 
 
-def test_a_range_that_is_not_reached_tells_of_the_record_that_is_in_the_way() -> None:
+def test_damage_has_its_row_where_it_lies_and_ranges_that_are_not_reached_say_so() -> None:
     content, offsets = written(damaged=3)
     good, lost = [(n, f"name {n}", False) for n in range(3)], [(3, "a.tfrecord#3", True)]
     assert told(content, 0, len(content)) == good + lost
     assert told(content, 0, offsets[8]) == good + lost
-    assert told(content, offsets[8], offsets[12]) == lost
-    assert told(content, offsets[12], len(content)) == lost
+    assert told(content, offsets[3], offsets[8]) == lost
+    for start, stop in ((offsets[8], offsets[12]), (offsets[12], len(content)), (offsets[3] + 1, offsets[8])):
+        with pytest.raises(RecordError, match="record 3 is in the way: no TFRecord header"):
+            told(content, start, stop)
