@@ -9,6 +9,7 @@ animations and multi-page files the first frame is taken. Upright means that EXI
 """
 
 import io
+import os
 import struct
 import threading
 import warnings
@@ -30,6 +31,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from od_core import storage
 from od_core.errors import ImageError
 from od_core.jpeg_header import plain_jpeg_size
 
@@ -101,6 +103,26 @@ class ImageHeader(NamedTuple):
     width: int
     height: int
     orientation: int
+
+
+def read_encoded(path: str) -> bytes:
+    """The bytes of an image file; of one that is larger than any image that is decoded, none are read.
+
+    Raises:
+        OSError: as `storage.open_input`.
+        ImageError: it is larger.
+    """
+    with storage.open_input(path) as file:
+        refuse_too_large(file.seek(0, os.SEEK_END))
+        file.seek(0)
+        return file.read(MAX_FILE_BYTES)
+
+
+def refuse_too_large(size: int) -> None:
+    """Raise ImageError if no image that is decoded is a file of so many bytes."""
+    if size > MAX_FILE_BYTES:
+        most = f"{MAX_FILE_BYTES >> 20:,} MiB, more than any image that is decoded"
+        raise ImageError(f"a file of {size:,} bytes, which is more than {most}")
 
 
 def read_header(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageHeader:

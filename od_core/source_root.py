@@ -3,13 +3,16 @@
 import dataclasses
 import os
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from od_core import storage
 from od_core.annotations.annotated import no_such_path
-from od_core.errors import UsageError
+from od_core.errors import StorageError, UsageError
+from od_core.storage import FileInfo
 
 _NEW_BEGINS = re.compile(r"=(?=/|\w+://|\.)")
+_ESCAPED_BYTE = re.compile(r"\\x([89a-f][0-9a-f])")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +91,27 @@ class SourceRoot:
 
 
 NOT_MOVED = SourceRoot()
+
+
+def look_for(place: str | None) -> FileInfo | None:
+    """A file under a name, or under one that is written like it in detections: NFC, bytes that are no UTF-8.
+
+    One that is there, but cannot be looked at, has the size and the time 0.
+    """
+    if place is None:
+        return None
+    for name in dict.fromkeys((place, unicodedata.normalize("NFD", place), _ESCAPED_BYTE.sub(_unescaped, place))):
+        try:
+            info = storage.stat(name)
+        except StorageError:  # it will fail, with the reason
+            return FileInfo(name, 0, 0)
+        if info is not None:
+            return info
+    return None
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    return bytes([int(match[1], 16)]).decode("utf-8", "surrogateescape")
 
 
 def _pair(text: str) -> tuple[str, str] | None:

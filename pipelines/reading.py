@@ -1,8 +1,8 @@
 """Errors about one input, told apart from those that stop a run, and as rows tell them."""
 
 from od_core import storage
-from od_core.errors import ImageError, InputError
-from od_core.images import MAX_FILE_BYTES
+from od_core.errors import InputError
+from od_core.images import refuse_too_large
 from od_core.schemas import FrameError
 from pipelines.content import content_version
 from pipelines.items import Source
@@ -58,9 +58,7 @@ def read_image_file(source: Source) -> bytes:
         ImageError: it is larger than any image that is decoded; then it is not read.
     """
     with Reading(source.uri):
-        if source.size > MAX_FILE_BYTES:
-            most = f"{MAX_FILE_BYTES >> 20:,} MiB, more than any image that is decoded"
-            raise ImageError(f"a file of {source.size:,} bytes, which is more than {most}")
+        refuse_too_large(source.size)
         encoded = storage.read_up_to(source.uri, source.size + 1, source.size)  # and not all it may have grown to
         refuse_changed(source)
     return encoded

@@ -16,7 +16,7 @@ from od_core.annotations.coco import CocoAnnotations
 from od_core.annotations.shapes import encode_mask, read_excerpt
 from od_core.errors import AnnotationError, InputError
 from od_core.ground_truth import GroundTruth
-from od_core.images import read_header
+from od_core.images import read_encoded, read_header
 from od_core.label_map import LabelMap
 from od_core.schemas import GROUND_TRUTH, FrameError, FrameRow, ground_truth_table
 
@@ -166,7 +166,7 @@ class AnnotatedTruth:
         if self._images_folder is None:
             raise AnnotationError("it does not say how large the image is, and where the images lie is not known")
         try:
-            header = read_header(storage.read_bytes(storage.join(self._images_folder, image.name)))
+            header = read_header(read_encoded(storage.join(self._images_folder, image.name)))
         except (OSError, InputError) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or error
             raise AnnotationError(

@@ -12,7 +12,8 @@ from PIL import GifImagePlugin
 
 from od_core import schemas, storage
 from od_core.detection_totals import detection_totals
-from od_core.images import IMAGE_EXTENSIONS
+from od_core.errors import ImageError
+from od_core.images import IMAGE_EXTENSIONS, read_encoded
 from od_core.label_map import LabelMap
 from od_core.model.gpu_driver import has_gpu_driver
 from od_core.model.jpeg_decoders import DEFAULT_DECODER, JPEG_DECODERS
@@ -214,8 +215,8 @@ WANTED = Wanted(kind_of, "images, videos or TFRecord files")
 
 def _is_animated(path: str) -> bool:
     try:
-        return is_animated(storage.read_bytes(path))
-    except OSError:
+        return is_animated(read_encoded(path))
+    except (OSError, ImageError):
         return False  # gone, or not to be read now: an image that will fail, with the reason, also if it does move
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from od_core import storage
 from od_core.errors import ImageError, InputError, RecordError
-from od_core.images import decode_image
+from od_core.images import decode_image, read_encoded
 from od_core.local_copies import local_copy
 from od_core.source_root import SourceRoot
 from od_core.video.frames import MAX_PIXELS, VideoDamage, VideoFrame, read_video
@@ -75,7 +75,7 @@ class Originals:
             watch.begin(piece)
             try:
                 with self._opening(piece):
-                    encoded = storage.read_bytes(piece.source.uri)
+                    encoded = read_encoded(piece.source.uri)
                 return decode_image(encoded)
             except InputError as error:
                 return error

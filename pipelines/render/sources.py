@@ -3,8 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -15,10 +13,10 @@ import pyarrow.parquet as pq
 from od_core import storage
 from od_core.annotations.annotated import no_such_path
 from od_core.annotations.joined_truth import open_all_ground_truth
-from od_core.errors import OutputError, StorageError, UsageError
+from od_core.errors import OutputError, UsageError
 from od_core.records.tfrecord import is_gzip
 from od_core.schemas import DETECTIONS_VERSION
-from od_core.source_root import SourceRoot
+from od_core.source_root import SourceRoot, look_for
 from od_core.storage import FileInfo
 from pipelines.content import content_versions
 from pipelines.dataset import MANIFEST, Dataset, Manifest
@@ -40,7 +38,6 @@ from pipelines.sources import Found
 
 _ROWS_AT_ONCE = 1 << 16
 _REMOTE_LOOKS = 32
-_ESCAPED_BYTE = re.compile(r"\\x([89a-f][0-9a-f])")
 
 
 class _Detections(NamedTuple):
@@ -275,7 +272,7 @@ def _find_originals(inputs: Sequence[_Input], source_root: SourceRoot) -> list[F
     looked_for = [source_root.place(one.key, one.place) for one in inputs]
     is_remote = any(place is not None and storage.is_remote(place) for place in looked_for)
     with ThreadPoolExecutor(_REMOTE_LOOKS) as threads:
-        found = list((threads.map if is_remote else map)(_look_for, looked_for))
+        found = list((threads.map if is_remote else map)(look_for, looked_for))
     wanted = [place for place in looked_for if place is not None]
     if wanted and all(info is None for info in found):
         advice = "If they were moved, give their folder with --source_root"
@@ -285,24 +282,6 @@ def _find_originals(inputs: Sequence[_Input], source_root: SourceRoot) -> list[F
             f"not one of {len(wanted):,} originals is where it is looked for, such as {wanted[0]}. {advice}"
         )
     return [info or FileInfo(place or "", -1, -1) for place, info in zip(looked_for, found, strict=True)]
-
-
-def _look_for(place: str | None) -> FileInfo | None:
-    """A file under a name, or under one that is written like it in the detections: NFC, bytes that are no UTF-8."""
-    if place is None:
-        return None
-    for name in dict.fromkeys((place, unicodedata.normalize("NFD", place), _ESCAPED_BYTE.sub(_unescaped, place))):
-        try:
-            info = storage.stat(name)
-        except StorageError:  # there, but not to be read: it will fail, with the reason
-            return FileInfo(name, 0, 0)
-        if info is not None:
-            return info
-    return None
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    return bytes([int(match[1], 16)]).decode("utf-8", "surrogateescape")
 
 
 def _source(

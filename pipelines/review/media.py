@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from od_core import storage
 from od_core.errors import ImageError, InputError
-from od_core.images import decode_image, encode_jpeg, read_header
+from od_core.images import decode_image, encode_jpeg, read_encoded, read_header
 from od_core.local_copies import local_copy
 from od_core.video.file import open_video
 from od_core.video.frames import MAX_PIXELS, VideoFrame, read_video
@@ -54,7 +54,7 @@ class Shown(NamedTuple):
 def show_image(path: str, *, copy: bool = False) -> Shown:
     """A picture file; `copy`: with a preview, also of what a browser shows, as of pictures on other file systems."""
     try:
-        encoded = storage.read_bytes(path)
+        encoded = read_encoded(path)
         copy = copy or storage.is_remote(path) or read_header(encoded).format not in _FORMATS_SHOWN
         return show_encoded(encoded, copy=copy)
     except OSError as error:

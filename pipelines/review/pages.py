@@ -5,6 +5,7 @@ Originals are opened once each, for a thumbnail, in threads; everything else is 
 
 import contextlib
 import dataclasses
+import functools
 import importlib.resources
 import itertools
 import json
@@ -34,7 +35,7 @@ from od_core.review.items import (
 )
 from od_core.review.tallies import BINS, FailureTally, ScoreTally
 from od_core.review.timeline import Timeline
-from od_core.source_root import NOT_MOVED, SourceRoot
+from od_core.source_root import NOT_MOVED, SourceRoot, look_for
 from pipelines.detections_pass import Watch, classes_of, frames_in, is_within, joined_truth, row_count, truth_of
 from pipelines.evaluate.detections import find_detections
 from pipelines.ordered import ordered_map
@@ -45,6 +46,7 @@ METRICS_FILE = "metrics.json"
 
 _PAGES = importlib.resources.files("od_core.review") / "pages"
 _USUAL_RATE = 25
+_PLACES_HELD = 1 << 10
 
 Row = tuple[DetectedFrame, GroundTruth | None]
 
@@ -140,6 +142,7 @@ class _Pages:
         self._scores = ScoreTally()
         self._failures = FailureTally()
         self._records = records
+        self._look_for = functools.lru_cache(_PLACES_HELD)(look_for)  # of records and videos many rows ask for one
         self._counts = {"images": 0, "videos": 0, "frames": 0, "empty": 0, "detections": 0, "annotated": 0}
         self._not_shown = 0
 
@@ -274,7 +277,9 @@ class _Pages:
     def _place(self, frame: DetectedFrame) -> str:
         """Where the original lies now: for a record, its file."""
         name = posixpath.basename(frame.source) if frame.kind == "record" else frame.key
-        return self._ask.source_root.place(name, frame.source) or frame.source
+        place = self._ask.source_root.place(name, frame.source) or frame.source
+        found = self._look_for(place)
+        return place if found is None else found.path
 
 
 def _video_key(frame: DetectedFrame) -> tuple[str, str] | None:

@@ -24,6 +24,7 @@ from od_core.images import (
     encode_jpeg,
     encode_png,
     quiet_pillow,
+    read_encoded,
     read_header,
     verify_pixels,
 )
@@ -327,6 +328,15 @@ def test_the_limit_can_be_set():
         with pytest.raises(ImageError, match="claims 9 x 6 px, more than the 53 px"):
             decode(encoded, max_pixels=53)
     assert read_header(png_claiming(100_000, 100_000), max_pixels=10**10).height == 100_000
+
+
+def test_nothing_is_read_of_a_file_larger_than_any_image(tmp_path, monkeypatch):
+    (tmp_path / "a.png").write_bytes(b"0123456789")
+    monkeypatch.setattr("od_core.images.MAX_FILE_BYTES", 10)
+    assert read_encoded(str(tmp_path / "a.png")) == b"0123456789"
+    (tmp_path / "a.png").write_bytes(b"0123456789a")
+    with pytest.raises(ImageError, match="a file of 11 bytes, which is more than 0 MiB"):
+        read_encoded(str(tmp_path / "a.png"))
 
 
 def test_the_limit_is_where_pillow_refuses():

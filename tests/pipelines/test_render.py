@@ -1,6 +1,7 @@
 """render: what is drawn on images, beside or below their ground truth, and what is not rendered and why."""
 
 import dataclasses
+import os
 import pathlib
 
 import numpy as np
@@ -11,7 +12,7 @@ from od_core.annotations.shapes import encode_runs
 from od_core.drawing import caption, colour_of, draw_detections, draw_ground_truth, draw_shapes, side_by_side
 from od_core.errors import UsageError
 from od_core.ground_truth import GroundTruth
-from od_core.images import decode_image, encode_jpeg
+from od_core.images import MAX_FILE_BYTES, decode_image, encode_jpeg
 from od_core.schemas import FrameError, FrameRow
 from pipelines.render.job import RenderJob
 from tests.blocks_scene import draw_scene, jpeg
@@ -105,12 +106,13 @@ def test_a_photo_is_drawn_upright(tmp_path: pathlib.Path) -> None:
 
 
 def test_what_cannot_be_rendered_is_a_failed_row_with_the_reason(tmp_path: pathlib.Path) -> None:
-    scenes = write_pngs(tmp_path / "in", "bad.png", "gone.png", "good.png", "other.png", "refused.png")
+    scenes = write_pngs(tmp_path / "in", "bad.png", "gone.png", "good.png", "huge.png", "other.png", "refused.png")
     error = FrameError("detect", "DetectError", "the model failed on this image")
     rows = [row_of(name, scene) for name, scene in scenes.items() if name != "refused.png"]
     tell(tmp_path, *rows, FrameRow("refused.png", "", "image", 0, error=error))
     (tmp_path / "in/gone.png").unlink()
     (tmp_path / "in/bad.png").write_text("no picture any more")
+    os.truncate(tmp_path / "in/huge.png", MAX_FILE_BYTES + 1)  # of which nothing is to be read
     Image.fromarray(scenes["other.png"].image[:, :300]).save(tmp_path / "in/other.png")
     rows = render_it(tmp_path)
     assert {key: row["status"] for key, row in rows.items() if row["status"] == "done"} == {"good.png": "done"}
@@ -118,6 +120,7 @@ def test_what_cannot_be_rendered_is_a_failed_row_with_the_reason(tmp_path: pathl
     assert {key: (e["stage"], e["type"]) for key, e in failed.items()} == {
         "bad.png": ("decode", "ImageError"),
         "gone.png": ("read", "InputError"),
+        "huge.png": ("decode", "ImageError"),
         "other.png": ("read", "InputError"),
         "refused.png": ("detect", "DetectError"),
     }
@@ -125,6 +128,7 @@ def test_what_cannot_be_rendered_is_a_failed_row_with_the_reason(tmp_path: pathl
     assert failed["gone.png"]["message"] == (
         f"the original lies no longer at {tmp_path}/in/gone.png; give its folder with --source_root"
     )
+    assert failed["huge.png"]["message"].startswith("a file of 536,870,911 bytes, which is more than 511 MiB")
     assert failed["other.png"]["message"].startswith(
         "the original has 300 x 240 pixels, the detections were made from 320 x 240: it is another picture"
     )

@@ -2,9 +2,12 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import re
 import shutil
+import unicodedata
+import urllib.parse
 from typing import Any
 
 import cv2
@@ -16,11 +19,11 @@ from od_core import storage
 from od_core.annotations.shapes import encode_runs
 from od_core.detections import Detections
 from od_core.errors import OutputError, UsageError
-from od_core.images import read_header
+from od_core.images import MAX_FILE_BYTES, read_header
 from od_core.records.examples import encode_example
 from od_core.records.tfrecord import write_record
 from od_core.review.shapes import MOST_MASKS, MOST_POINTS, shapes_of
-from od_core.source_root import SourceRoot
+from od_core.source_root import NOT_MOVED, SourceRoot
 from od_core.video.frames import describe_video
 from pipelines.review.pages import ReviewAsk, Reviewed, review
 from tests.blocks_scene import draw_scene, jpeg
@@ -179,6 +182,30 @@ def test_records_are_shown_as_copies(tmp_path: pathlib.Path) -> None:
     assert [(header.width, header.height) for header in headers] == [SIZE, SIZE]
     thumbnails = [(tmp_path / f"pages/thumbs/000/{number}.jpg").read_bytes() for number in range(2)]
     assert thumbnails[0] != thumbnails[1]
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", "cafe\u0301.png".encode()])
+@pytest.mark.parametrize("moved", [False, True])
+def test_originals_are_shown_whatever_the_bytes_of_a_name(tmp_path: pathlib.Path, name: bytes, moved: bool) -> None:
+    place = os.path.join(os.fsencode(tmp_path / "in"), name)
+    os.mkdir(tmp_path / "in")
+    pathlib.Path(os.fsdecode(place)).write_bytes(jpeg(draw_scene(0).image))
+    key = unicodedata.normalize("NFC", storage.printable(os.fsdecode(name)))
+    row = found_row(key, size=SIZE)._replace(source=storage.printable(os.fsdecode(place)))
+    found = write_detections(tmp_path / "found", [row], {})
+    root = SourceRoot(str(tmp_path / "in")) if moved else NOT_MOVED
+    assert review(ReviewAsk(str(found), str(tmp_path / "pages"), source_root=root)).not_shown == 0
+    assert items_of(tmp_path / "pages")[key]["url"] == f"../in/{urllib.parse.quote(name)}"
+
+
+def test_of_a_file_larger_than_any_image_nothing_is_read(tmp_path: pathlib.Path) -> None:
+    with open(tmp_path / "huge.png", "wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+    row = found_row("huge.png", size=SIZE)._replace(source=str(tmp_path / "huge.png"))
+    found = write_detections(tmp_path / "found", [row], {})
+    assert review(ReviewAsk(str(found), str(tmp_path / "pages"))).not_shown == 1
+    note = items_of(tmp_path / "pages")["huge.png"]["note"]
+    assert note.startswith("the original cannot be shown: a file of 536,870,911 bytes, which is more than 511 MiB")
 
 
 def test_many_items_come_in_pieces(tmp_path: pathlib.Path) -> None:
