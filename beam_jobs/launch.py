@@ -149,7 +149,7 @@ def _run_told(work: Work, engine: Engine, progress: Progress, args: argparse.Nam
         if storage.is_remote(work.ask.output) or storage.is_folder(work.ask.output):  # else nothing was started
             summary.write_report(work, engine, progress, started, error=error)
         raise
-    if result.planned_inputs:
+    if result.planned_inputs or not summary.is_reported(work, result):
         summary.write_report(work, engine, progress, started, result=result)
     said = summary.text(work, progress, result)
     progress.log(said)

@@ -109,6 +109,18 @@ def write_report(
         print(f"boxbeam {work.job.name}: no run report: {not_written}", file=sys.stderr)
 
 
+def is_reported(work: Work, result: RunResult) -> bool:
+    """Whether run.json tells already of the dataset as it is: a run without work leaves it as it is then.
+
+    It does not where that run dropped inputs that are gone, or an earlier one was killed before it could tell.
+    """
+    try:
+        told = json.loads(storage.read_bytes(storage.join(work.ask.output, RUN_REPORT)))
+        return bool(told["dataset"] == _dataset(result))
+    except (BoxbeamError, OSError, ValueError, TypeError, KeyError):
+        return False
+
+
 def _seconds(progress: Progress) -> dict[str, float]:
     """What is known of a run's times: its start-up, its first result, and from the first worker to the last item."""
     seconds = {}

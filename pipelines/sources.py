@@ -30,10 +30,12 @@ class Wanted(NamedTuple):
     Attributes:
         kind_of: what a file is, by its path; None for a file the job has no use for.
         words: the same for a person: "images, videos or TFRecord files".
+        missing: what a file without an extension is taken for that a list names and that is not there.
     """
 
     kind_of: Callable[[str], str | None]
     words: str
+    missing: str | None = None
 
 
 def no_preparation(output: str) -> None:
@@ -57,6 +59,12 @@ class Found(NamedTuple):
 class _Hit(NamedTuple):
     root: str
     info: FileInfo
+    is_missing: bool = False
+
+    def kind(self, wanted: Wanted) -> str | None:
+        """What it is for a job; None for nothing."""
+        could_be_any = self.is_missing and not _extension(self.info.path)
+        return wanted.kind_of(self.info.path) or (wanted.missing if could_be_any else None)
 
 
 def match(inputs: Sequence[str], wanted: Wanted, *, identity: str = "time") -> Found:
@@ -72,7 +80,7 @@ def match(inputs: Sequence[str], wanted: Wanted, *, identity: str = "time") -> F
     """
     ignored: collections.Counter[str] = collections.Counter()
     sources = SortedSpool(_sources(inputs, wanted, ignored))
-    if len(inputs) > 1:
+    if len(inputs) > 1 or any(_is_list(given, wanted) for given in inputs):
         sources = _without_repeats(sources)
     _refuse_equal_keys(sources)
     if identity == "content":
@@ -84,13 +92,13 @@ def _sources(inputs: Sequence[str], wanted: Wanted, ignored: collections.Counter
     """Every input as it is found; other files are counted in `ignored`."""
     for given in inputs:
         found_any = False
-        for root, info in _find(given, wanted):
-            kind = wanted.kind_of(info.path)
+        for hit in _find(given, wanted):
+            kind, info = hit.kind(wanted), hit.info
             if kind is None:
                 ignored[_extension(info.path)] += 1
                 continue
             found_any = True
-            yield Source(_key(root, info.path), info.path, kind, info.size, info.mtime_ms)
+            yield Source(_key(hit.root, info.path), info.path, kind, info.size, info.mtime_ms)
         if not found_any:
             raise UsageError(_nothing_found(given, wanted, ignored))
 
@@ -103,10 +111,10 @@ def check(inputs: Sequence[str], wanted: Wanted) -> None:
     """
     for given in inputs:
         ignored: collections.Counter[str] = collections.Counter()
-        for _, info in _find(given, wanted):
-            if wanted.kind_of(info.path) is not None:
+        for hit in _find(given, wanted):
+            if hit.kind(wanted) is not None:
                 break
-            ignored[_extension(info.path)] += 1
+            ignored[_extension(hit.info.path)] += 1
         else:
             raise UsageError(_nothing_found(given, wanted, ignored))
 
@@ -116,7 +124,7 @@ def _find(given: str, wanted: Wanted) -> Iterator[_Hit]:
     if info is not None:
         if wanted.kind_of(given) is not None:
             yield _Hit(posixpath.dirname(given), info)
-        elif _extension(given) == ".txt":
+        elif _is_list(given, wanted):
             yield from _listed(given)
         else:
             raise UsageError(
@@ -138,6 +146,11 @@ def _find(given: str, wanted: Wanted) -> Iterator[_Hit]:
         raise UsageError(f"{given}: no such file or folder{did_you_mean_path(given)}")
 
 
+def _is_list(given: str, wanted: Wanted) -> bool:
+    """Whether an input is a file that lists others."""
+    return _extension(given) == ".txt" and storage.stat(given) is not None and wanted.kind_of(given) is None
+
+
 def _listed(list_file: str) -> Iterator[_Hit]:
     """The files a list names, one a line; relative ones start at the list's folder; `#` begins a comment line."""
     folder = posixpath.dirname(list_file)
@@ -148,8 +161,11 @@ def _listed(list_file: str) -> Iterator[_Hit]:
 
     def look(name: str) -> _Hit:
         path = name if storage.is_remote(name) else posixpath.normpath(posixpath.join(folder, storage.local_path(name)))
+        info = storage.stat(path)
+        if info is None and storage.is_folder(path):
+            raise UsageError(f"{list_file}: names the folder {name}, and a list names files: give it as an --input too")
         # A missing file is still an input: it ends as failed, by name, instead of vanishing from the count.
-        return _Hit(folder, storage.stat(path) or FileInfo(path, 0, 0))
+        return _Hit(folder, info or FileInfo(path, 0, 0), is_missing=info is None)
 
     names = itertools.chain((first,), names)
     if storage.is_remote(first) or storage.is_remote(folder):
@@ -183,7 +199,7 @@ def _extension(path: str) -> str:
 
 
 def _without_repeats(sources: Iterable[Source]) -> SortedSpool[Source]:
-    """The same file reached through two inputs counts once, under the key that sorts first."""
+    """The same file reached through two inputs, or named twice in a list, counts once, by the key that sorts first."""
     by_place = SortedSpool((_place(source.uri), source) for source in sources)
     return SortedSpool(next(same)[1] for _, same in itertools.groupby(by_place, operator.itemgetter(0)))
 

@@ -210,7 +210,7 @@ def kind_of(path: str) -> str | None:
     return "video" if extension in VIDEO_EXTENSIONS else None
 
 
-WANTED = Wanted(kind_of, "images, videos or TFRecord files")
+WANTED = Wanted(kind_of, "images, videos or TFRecord files", missing="image")
 
 
 def _is_animated(path: str) -> bool:

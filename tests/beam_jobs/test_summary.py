@@ -126,7 +126,7 @@ def test_a_second_run_tells_what_is_new_and_counts_everything(texts, run, report
     assert (report()["this_run"]["lines"], report()["dataset"]["lines"]) == (2, 3)
 
 
-def test_inputs_that_are_gone_are_told(texts, run):
+def test_inputs_that_are_gone_are_told(texts, run, report):
     texts(a="x\n", b="y\n")
     run()
     texts(b=None)
@@ -138,6 +138,21 @@ def test_inputs_that_are_gone_are_told(texts, run):
         "  1 line",
         "  1 input of the former run gone or changed: rows removed",
     ]
+    assert report()["dataset"] == {"inputs": 1, "done": 1, "empty": 0, "failed": 0, "lines": 1}
+
+
+@pytest.mark.parametrize("left", ["", "{", '{"status": "stopped", "dataset": null}'])
+def test_a_run_killed_before_it_could_tell_is_told_by_the_next_one(texts, run, report, tmp_path, left):
+    texts(a="x\n", b="bad\n")
+    run()
+    (tmp_path / "out/run.json").write_text(left)
+    _, lines, _ = run()
+    assert lines[0].startswith("count: nothing to do")
+    assert report()["dataset"] == {"inputs": 2, "done": 1, "empty": 0, "failed": 1, "lines": 1}
+    assert report()["failed"] == [{"input": "b.t", "error": "bad input"}]
+    before = (tmp_path / "out/run.json").stat().st_mtime_ns
+    run()
+    assert (tmp_path / "out/run.json").stat().st_mtime_ns == before
 
 
 def test_a_run_in_which_everything_fails_is_stopped_and_reported(texts, run, report, tmp_path):

@@ -17,10 +17,11 @@ from od_core.label_map import LabelMap
 from od_core.model.signature import Signature
 from pipelines.infer import worker as infer_worker
 from pipelines.infer.batches import Batcher, Detected, Frame
-from pipelines.infer.job import InferJob, kind_of
+from pipelines.infer.job import WANTED, InferJob, kind_of
 from pipelines.infer.worker import InferWorker
 from pipelines.items import Item, Piece, Source
 from pipelines.parts import RowWriter
+from pipelines.sources import match
 from tests.blocks_scene import draw_scene, write_images
 from tests.pipelines.render_files import Silent
 
@@ -127,6 +128,15 @@ def test_a_file_without_an_extension_that_cannot_be_read_now_is_an_input(
 
     monkeypatch.setattr(storage, "open_input", broken)
     assert kind_of("/in/0001") == kind
+
+
+def test_a_file_without_an_extension_that_a_list_names_and_that_is_gone_is_an_input(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "here.png").touch()
+    (tmp_path / "list.txt").write_text("here.png\ngone\n")
+    found = match([str(tmp_path / "list.txt")], WANTED)
+    assert [(source.key, source.kind) for source in found.sources] == [
+        (name, "image") for name in ("gone", "gone.typo", "here.png")
+    ]
 
 
 def test_a_link_without_an_extension_that_leads_nowhere_is_an_input(tmp_path: pathlib.Path) -> None:

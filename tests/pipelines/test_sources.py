@@ -82,6 +82,21 @@ def test_a_file_reached_twice_counts_once(tmp_path: pathlib.Path) -> None:
     assert len(find(tmp_path / "in", tmp_path / "in/sub").sources) == 2
 
 
+def test_a_file_that_a_list_names_twice_counts_once(tmp_path: pathlib.Path) -> None:
+    make(tmp_path, "in/a.t", "in/b.t")
+    (tmp_path / "link").symlink_to("in")
+    lines = ["in/a.t", "./in/a.t", f"{tmp_path}/in/a.t", "link/a.t", "gone.t", "in/b.t", "gone.t"]
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    assert keys(find(tmp_path / "list.txt")) == ["gone.t", "in/a.t", "in/b.t"]
+
+
+def test_a_folder_in_a_list_is_refused_by_its_name_and_not_passed_over(tmp_path: pathlib.Path) -> None:
+    make(tmp_path, "in/a.t", "more/b.t")
+    (tmp_path / "list.txt").write_text("in/a.t\nmore\n")
+    with pytest.raises(UsageError, match=r"list\.txt: names the folder more, and a list names files: give it as"):
+        find(tmp_path / "list.txt")
+
+
 def test_two_files_of_one_key_are_refused_with_both_places(tmp_path: pathlib.Path) -> None:
     make(tmp_path, "x/a.t", "y/a.t")
     with pytest.raises(UsageError, match=r"'a.t'.*x/a\.t and .*y/a\.t.*common parent"):
