@@ -110,21 +110,28 @@ class RankedBoxes(abc.ABC):
         return float(np.mean(defined)) if defined else float("nan")
 
     def _rankings(self) -> dict[int, Ranking]:
-        """The ranking of every class from 1 to the last."""
+        """The ranking of every class that has a name or something to find, in the order of their ids."""
         columns = (np.concatenate(column) for column in zip(NOTHING, *self._frames.in_order(), strict=True))
         scores, classes, hits, to_find, groups = columns
         best_first = np.argsort(scores, kind="stable")[::-1]
         by_class = best_first[np.argsort(classes[best_first], kind="stable")]
-        bounds = np.searchsorted(classes[by_class], np.arange(1, self._last_class + 2))
-        counts = [np.bincount(ids, minlength=self._last_class + 1) for ids in (to_find, groups)]
+        # Not all from 1 on: a file's largest id can be in the billions.
+        class_ids = np.unique(np.concatenate([np.array(list(self._categories), np.int32), to_find, groups]))
+        starts, stops = _bounds(classes[by_class], class_ids)
         amounts = np.array([0.0, 1.0, self.group_weight])[hits]
-        totals = (counts[0] + self.group_weight * counts[1]).tolist()
+        singles, several = (np.diff(_bounds(np.sort(ids), class_ids), axis=0)[0] for ids in (to_find, groups))
+        totals = (singles + self.group_weight * several).tolist()
         return {
-            class_id: Ranking(scores[by_class[start:stop]], amounts[by_class[start:stop]], totals[class_id])
-            for class_id, start, stop in zip(
-                range(1, self._last_class + 1), bounds[:-1].tolist(), bounds[1:].tolist(), strict=True
+            class_id: Ranking(scores[by_class[start:stop]], amounts[by_class[start:stop]], total)
+            for class_id, start, stop, total in zip(
+                class_ids.tolist(), starts.tolist(), stops.tolist(), totals, strict=True
             )
         }
+
+
+def _bounds(ordered: IntArray, class_ids: IntArray) -> npt.NDArray[np.intp]:
+    """Where each class begins and where it ends in ordered classes, (2, N)."""
+    return np.stack([np.searchsorted(ordered, class_ids, side) for side in ("left", "right")])
 
 
 def precision_recall(

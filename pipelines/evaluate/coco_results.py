@@ -5,13 +5,13 @@ A `segmentation` beside the box becomes the detection's mask.
 
 import array
 import dataclasses
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from od_core import boxes, storage
+from od_core.annotations.annotated import is_coordinate
 from od_core.annotations.ground_truth_set import GroundTruthSet
 from od_core.annotations.json_stream import JsonStream
 from od_core.annotations.shapes import encode_mask
@@ -123,7 +123,7 @@ class _Results:
         try:
             image_id, class_id = one["image_id"], one["category_id"]
             values = [float(x) for x in (*one["bbox"], one["score"])]
-            is_right = len(values) == 5 and all(map(math.isfinite, values)) and abs(values[4]) < 1e30
+            is_right = len(values) == 5 and all(map(is_coordinate, values[:4])) and abs(values[4]) < 1e30
             if is_right and isinstance(image_id, int | str) and isinstance(class_id, int) and abs(class_id) < 1 << 31:
                 return str(image_id), class_id, values
         except (KeyError, TypeError, ValueError):

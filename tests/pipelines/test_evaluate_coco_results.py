@@ -78,6 +78,8 @@ def test_no_results_at_all_are_images_without_detections(opened):
         ([result(1, 1, [1, 2, 3, "x"], 0.5)], "entry 0 is"),
         ([result(1, 1.5, [1, 2, 3, 4], 0.5)], "entry 0 is"),
         ([result(1, 1, [1, 2, 3, float("nan")], 0.5)], "entry 0 is"),
+        ([result(1, 1, [1, 2, 3, 1e300], 0.5)], "entry 0 is"),
+        ([result(1, 1, [1, 2, 3, 4], float("nan"))], "entry 0 is"),
         ([result(None, 1, [1, 2, 3, 4], 0.5)], "entry 0 is"),
         ('[{"image_id": 1', "results.json"),
     ],

@@ -1,7 +1,10 @@
 """What every metric promises: the numbers depend on the frames alone."""
 
+import dataclasses
 import pickle
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,6 +73,30 @@ def test_a_frame_counts_once(make: MetricFactory) -> None:
     assert repr(metric.value()) == before
     with pytest.raises(ValueError, match=f"'{frame.name}' was added twice"):
         metric.update([frame])
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_ids_of_classes_can_be_in_the_billions(name: str) -> None:
+    """With gaps between them, as some tools number classes: the numbers are those of a dense numbering."""
+    problem = MASKS if name == "coco_masks" else PROBLEM
+    ids = dict(zip(sorted(problem.categories), range(2**31 - 1 - len(problem.categories), 2**31 - 1), strict=True))
+
+    def renumbered(classes: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        return np.array([ids.get(class_id, -1) for class_id in classes.tolist()], np.int32)
+
+    values = []
+    for change in (False, True):
+        names = {ids[id] if change else id: word for id, word in problem.categories.items()}
+        (metric,) = (make() for make in metric_factories([name], names).values())
+        for frame in problem.frames:
+            known = np.isin(frame.truth.classes, list(ids)), np.isin(frame.found.classes, list(ids))
+            truth, found = frame.truth.where(known[0]), frame.found.where(known[1])
+            if change:
+                truth = dataclasses.replace(truth, classes=renumbered(truth.classes))
+                found = dataclasses.replace(found, classes=renumbered(found.classes))
+            metric.update([frame._replace(truth=truth, found=found, verified=None)])
+        values.append(repr(metric.value()))
+    assert values[0] == values[1]
 
 
 @each_metric
