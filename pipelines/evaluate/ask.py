@@ -55,7 +55,7 @@ class EvaluationAsk:
     Attributes:
         detections: see `open_detections`.
         ground_truth: paths, see `open_ground_truth`, as are images and splits.
-        label_map: names of the classes of forms of detections that have ids only.
+        label_map: names of the classes of forms of detections that have ids only, and of a ground truth like that.
         slice_by: words for the parts to tell apart, see `slices_by`.
         masks: whether masks are evaluated.
         allow_missing: leave out frames that were not processed.
@@ -102,5 +102,6 @@ class EvaluationAsk:
             open_images=self.open_images,
             columns=[way.truth_column for way in slicing if way.truth_column],
             masks=self.masks,
+            names=self.label_map,
         )
         return Planned(plan, truth.form, slicing)

@@ -126,6 +126,8 @@ def refuse_strangers(found: Sequence[ClassPair], classes: Classes) -> None:
     names = sorted({class_name(pair) for pair in found}, key=_natural)
     if all(label is None for _, label in found):
         advice = "say with --label_map what the detections' classes are called"
+    elif all(name == str(id) for id, name in classes.categories.items()):
+        advice = "the ground truth has ids only, put its label map beside it, as label_map.pbtxt"
     else:
         advice = "give infer the label map that the ground truth uses"
     raise UsageError(

@@ -17,6 +17,7 @@ from od_core import storage
 from od_core.annotations.ground_truth_set import GroundTruthSet
 from od_core.errors import UsageError
 from od_core.joining import KeyMatches, match_keys
+from od_core.label_map import LabelMap
 from pipelines.evaluate.classes import (
     NO_CLASS,
     Classes,
@@ -121,6 +122,7 @@ def plan_evaluation(
     open_images: OpenImages | None = None,
     columns: Sequence[str] = (),
     masks: bool = False,
+    names: LabelMap | None = None,
 ) -> EvaluationPlan:
     """Join detections and ground truth, and leave the ground truth of the frames to evaluate in a folder.
 
@@ -131,6 +133,7 @@ def plan_evaluation(
         open_images: image-level labels, and a hierarchy of classes.
         columns: of the ground truth, to be kept for slices.
         masks: whether masks are evaluated.
+        names: the label map given for detections that have ids only; it is also that of a ground truth without names.
 
     Raises:
         UsageError: nothing of the two belongs together, neither images nor classes; a frame is there twice; or frames
@@ -143,7 +146,10 @@ def plan_evaluation(
     if not usable.any():
         raise UsageError(f"not one of {len(usable):,} annotations of the ground truth can be used")
     ids_are_given = "voc" not in truth.form.split("+")  # Pascal VOC has names only; their numbers are ours
-    classes = classes_of(truth.label_map, ids_are_given, frames.classes.pairs)
+    label_map = truth.label_map
+    if label_map is None and not any(label for _, label in frames.classes.pairs):
+        label_map = names
+    classes = classes_of(label_map, ids_are_given, frames.classes.pairs)
     # Names of other splits count too: else an ending that is unique in this one could mean an image of another.
     matches = match_keys(_keys_of(detections), {**truth.left_out(), **frames.source_ids})
     join = Join(frames, matches)

@@ -152,6 +152,22 @@ def test_classes_without_names(run, tmp_path):
     assert run.report["metrics"]["PascalBoxes_PerformanceByCategory/AP@0.5IOU/dog"] == 1.0
 
 
+def test_an_export_is_held_against_itself(run, tmp_path):
+    """Its classes have ids only, both of detections and of objects: the label map is that of both."""
+    found, truth = files.random_rows(5, 30)
+    folder = files.write_detections(tmp_path / "found", found)
+    ground_truth = files.write_truth(tmp_path / "truth.parquet", truth)
+    assert run(folder, ground_truth, name="right") == 0
+    wanted = run.report["metrics"]
+    made = tmp_path / "made.record"
+    arguments = [f"--detections={folder}", f"--output={made}", "--format=tf_example", f"--ground_truth={ground_truth}"]
+    assert export.main(arguments) == 0
+    assert run(made, made, run.named) == 0
+    assert run.report["metrics"] == wanted
+    assert run(folder, made) == 2
+    assert "put its label map beside it, as label_map.pbtxt" in run.err
+
+
 def test_a_label_map_for_detections_that_have_names(run, tmp_path):
     folder = files.write_detections(tmp_path / "found", [found_row("a.jpg", (1, WHOLE, 0.5))])
     truth = files.write_truth(tmp_path / "truth.parquet", [truth_row("a.jpg", (1, WHOLE))])
