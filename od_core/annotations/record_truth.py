@@ -11,16 +11,19 @@ from od_core.annotations.annotated import AnnotationFault
 from od_core.annotations.stored_truth import LABEL_MAP, TABLE_ROWS
 from od_core.errors import RecordError, UsageError
 from od_core.label_map import LabelMap, read_label_map
-from od_core.records.examples import parse_ground_truth, parse_names
+from od_core.records.examples import has_detections_alone, parse_ground_truth, parse_names
 from od_core.records.file import FileRecord, RecordFile
 from od_core.schemas import GROUND_TRUTH, FrameError, FrameRow, ground_truth_table
+
+_NOT_ANNOTATED = "the record has detections and no annotation, not even an empty list of image/object/bbox/ymin"
 
 
 class RecordTruth:
     """A `GroundTruthSet` of TFRecord files, read from front to back with the images in them.
 
-    An image is called by its `image/filename`, else by its `image/source_id`. A record that cannot be read is a failed
-    row. Classes are numbered by the label map beside the files; without one by the numbers in the records.
+    An image is called by its `image/filename`, else by its `image/source_id`. A record that cannot be read, or that
+    has detections and no annotation, is a failed row. Classes are numbered by the label map beside the files; without
+    one by the numbers in the records.
     """
 
     form = "tfrecord"
@@ -69,6 +72,8 @@ class RecordTruth:
                 raise record.payload
             names = parse_names(record.payload)
             row = row._replace(key=names.filename or names.source_id or place, source_id=names.source_id or None)
+            if has_detections_alone(record.payload):
+                raise RecordError(_NOT_ANNOTATED)
             objects = parse_ground_truth(record.payload, self.label_map)
         except RecordError as error:
             return row._replace(error=FrameError(error.stage, type(error).__name__, f"{place}: {error}"))

@@ -58,6 +58,8 @@ class TfExampleExporter:
             examples.OBJECT_GROUP_OF: truth.group_of[known].astype(np.int64),
             examples.OBJECT_IS_CROWD: truth.is_crowd[known].astype(np.int64),
         }
+        if truth.area is not None:  # 0, which the API too takes for an area that is not known
+            features[examples.OBJECT_AREA] = np.nan_to_num(truth.area[known], nan=0.0)
         return features | {key: truth.boxes[known, column] for column, key in enumerate(examples.OBJECT_BOX)}
 
     def failed(self, frame: DetectedFrame) -> None:

@@ -223,6 +223,18 @@ def parse_detections(serialized: bytes) -> Detections | None:
     return found if any(key in features for key in (DETECTION_SCORE, DETECTION_LABEL, *DETECTION_BOX)) else None
 
 
+def has_detections_alone(serialized: bytes) -> bool:
+    """Whether a record tells what was found in its image and nothing of what is there, not even that there is nothing.
+
+    The API's offline evaluation passes over such records.
+
+    Raises:
+        RecordError: not an Example.
+    """
+    features = _features(serialized)
+    return DETECTION_SCORE in features and not any(key in features for key in OBJECT_BOX)
+
+
 def _features(serialized: bytes) -> Mapping[str, Any]:
     try:
         example = _Example.FromString(serialized)

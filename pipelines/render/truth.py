@@ -173,6 +173,7 @@ def _usable_rows(truth: GroundTruthSet, classes: _Classes) -> Iterator[FrameRow]
                     difficult=objects.difficult,
                     group_of=objects.group_of,
                     labels=objects.labels,
+                    area=objects.area,
                 )
                 yield FrameRow(key, "", "image", frame_index, objects=objects, source_id=source_id)
 

@@ -1,6 +1,7 @@
 """Detections, and ground truth, in TFRecords as the TensorFlow Object Detection API writes them."""
 
 import csv
+import dataclasses
 import gzip
 import pathlib
 
@@ -155,15 +156,23 @@ def test_classes_without_names(run, tmp_path):
 def test_an_export_is_held_against_itself(run, tmp_path):
     """Its classes have ids only, both of detections and of objects: the label map is that of both."""
     found, truth = files.random_rows(5, 30)
+    found.append(found_row("not annotated.jpg", (1, WHOLE, 1.0)))
+    areas = np.random.default_rng(1)
+    truth = [
+        row._replace(objects=dataclasses.replace(row.objects, area=areas.uniform(1, 2e4, len(row.objects)).astype("f")))
+        for row in truth
+    ]
     folder = files.write_detections(tmp_path / "found", found)
     ground_truth = files.write_truth(tmp_path / "truth.parquet", truth)
     assert run(folder, ground_truth, name="right") == 0
     wanted = run.report["metrics"]
+    assert wanted["DetectionBoxes_Precision/mAP (large)"] not in (0, 1, None)
     made = tmp_path / "made.record"
     arguments = [f"--detections={folder}", f"--output={made}", "--format=tf_example", f"--ground_truth={ground_truth}"]
     assert export.main(arguments) == 0
     assert run(made, made, run.named) == 0
     assert run.report["metrics"] == wanted
+    assert run.report["names"]["unusable"] == ["not annotated.jpg"]
     assert run(folder, made) == 2
     assert "put its label map beside it, as label_map.pbtxt" in run.err
 
