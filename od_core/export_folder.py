@@ -87,7 +87,10 @@ def _export(step: int, name: str, path: str) -> Export:
     digest = hashlib.sha256()
     times = []
     for file in _files(path):
-        status = file.stat()
+        try:
+            status = file.stat()
+        except FileNotFoundError:  # a temporary one of whoever is writing here: the export itself is not gone
+            continue
         times.append(status.st_mtime_ns)
         digest.update(f"{file.relative_to(path).as_posix()}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
     newest = max(times) if times else os.stat(path).st_mtime_ns
@@ -100,7 +103,11 @@ def _export(step: int, name: str, path: str) -> Export:
 
 
 def _files(path: str) -> list[Path]:
-    return [Path(path)] if os.path.isfile(path) else sorted(file for file in Path(path).rglob("*") if file.is_file())
+    """The file itself, or all files in a folder; those of folders that vanish meanwhile are left out."""
+    if os.path.isfile(path):
+        return [Path(path)]
+    files = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+    return sorted(file for file in files if file.is_file())
 
 
 def keep(export: Export, folder: str) -> str:

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import threading
 
 import pytest
 
@@ -51,6 +52,27 @@ def test_exports_come_in_order_of_their_steps(tmp_path):
         (500, "model_500.pb", True),
         (1000, "export_1000", True),
     ]
+
+
+def test_an_export_is_there_while_temporary_files_come_and_go_in_it(tmp_path):
+    """As TensorFlow's saver makes them: one that vanishes while it is looked at is not the end of the export."""
+    parts = write_export(tmp_path, "export_1") / "variables/variables_temp"
+    is_over = threading.Event()
+
+    def write() -> None:
+        while not is_over.is_set():
+            parts.mkdir()
+            (parts / "part-00000").write_text("weights")
+            shutil.rmtree(parts)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        seen = [len(list_exports(str(tmp_path)).exports) for _ in range(3000)]
+    finally:
+        is_over.set()
+        thread.join()
+    assert set(seen) == {1}
 
 
 def test_what_exporters_write(tmp_path):
