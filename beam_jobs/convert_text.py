@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from beam_jobs.summary import counted
+from beam_jobs.terminal import visible
 
 _CLASSES_SHOWN = 20
 _NAMES_SHOWN = 8
@@ -19,7 +20,7 @@ def text(report: Mapping[str, Any], place: str) -> str:
         place: where it lies.
     """
     lines = [*_total_lines(report), *_reason_lines(report), "", *_class_lines(report), *_warnings(report)]
-    return "\n".join(f"  {line}".rstrip() for line in [*lines, f"in full: {place}"])
+    return "\n".join(visible(f"  {line}".rstrip()) for line in [*lines, f"in full: {place}"])
 
 
 def _total_lines(report: Mapping[str, Any]) -> Iterator[str]:

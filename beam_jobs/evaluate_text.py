@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from beam_jobs.evaluate_insight_text import insight_lines, shown
 from beam_jobs.summary import counted
+from beam_jobs.terminal import visible
 from od_core.insight.insight import Insight
 from pipelines.evaluate.join import Named
 from pipelines.evaluate.plan import EvaluationPlan
@@ -38,7 +39,7 @@ def text(
         lines += [f"  {name:<48}{_shown(x)}" for name, x in numbers.items() if _PER_CLASS not in name]
     if insight:
         lines += ["", *insight_lines(insight, definitions["insight"])]
-    return "\n".join([*lines, "", *_class_lines(plan, values, insight)])
+    return "\n".join(map(visible, [*lines, "", *_class_lines(plan, values, insight)]))
 
 
 def _frame_lines(plan: EvaluationPlan, splits: Sequence[str]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from beam_jobs.summary import byte_size, counted
+from beam_jobs.terminal import visible
 
 if TYPE_CHECKING:
     from od_core.checks.problems import Problems
@@ -126,9 +127,9 @@ def _problem_lines(problems: "Problems") -> Iterator[str]:
 
 
 def _print(*parts: Iterable[str]) -> None:
-    """Print lines; what records bring along must not steer the terminal."""
+    """Print lines."""
     for line in itertools.chain(*parts):
-        print("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))
+        print(visible(line))
 
 
 def _verdict(problems: "Problems") -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from beam_jobs import options, summary
 from beam_jobs.progress import Progress, progress_for
 from beam_jobs.run_log import RunLog
+from beam_jobs.terminal import visible
 from od_core import storage
 from od_core.errors import BoxbeamError, OutputError, RunStoppedError, TooManyFailedError, UsageError
 from pipelines.dataset import Dataset, refuse_other_use
@@ -187,7 +188,8 @@ def refuse_output(output: str) -> None:
 
 
 def _say(name: str, error: BoxbeamError, status: int) -> int:
-    print(f"boxbeam {name}: {'error' if status == EXIT_USAGE else 'stopped'}: {error}", file=sys.stderr, flush=True)
+    told = "\n".join(map(visible, str(error).split("\n")))  # that of an item process has lines
+    print(f"boxbeam {name}: {'error' if status == EXIT_USAGE else 'stopped'}: {told}", file=sys.stderr, flush=True)
     return status
 
 

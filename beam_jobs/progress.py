@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from beam_jobs.run_log import RunLog
+from beam_jobs.terminal import visible
 from pipelines.input_tally import InputTally
 from pipelines.items import ItemReport, add_counts
 from pipelines.plan import Plan
@@ -87,7 +88,7 @@ class Progress:
         if report.chosen:
             self.chosen[report.worker] = dict(report.chosen)
         for name, reason in report.failures:
-            self.log(f"failed: {name}: {reason}")
+            self.log(visible(f"failed: {name}: {reason}"))
         self._has_result()
         self.last_finished = time.monotonic()
         self.show()
@@ -95,6 +96,7 @@ class Progress:
     def incident(self, message: str) -> None:
         """See Observer."""
         self.incidents += 1
+        message = visible(message)
         self.log(message)
         if self.incidents <= _MOST_INCIDENTS:
             self.note(message)

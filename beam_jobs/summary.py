@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from beam_jobs.progress import Progress
+from beam_jobs.terminal import visible
 from od_core import storage
 from od_core.errors import BoxbeamError
 from pipelines.dataset import RUN_REPORT
@@ -55,7 +56,7 @@ def text(work: Work, progress: Progress, result: RunResult) -> str:
         found = [f"{name}: {' or '.join(map(str, numbers))}" for name, numbers in choices.items()]
         lines.append(f"  found best: {', '.join(found[:_KINDS_SHOWN])}{', ...' * (len(found) > _KINDS_SHOWN)}")
     lines += _failure_lines(result.finished.failed, manifest.counts["failed"])
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def plan_text(work: Work, plan: Plan) -> str:

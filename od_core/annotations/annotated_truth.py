@@ -19,6 +19,7 @@ from od_core.ground_truth import GroundTruth
 from od_core.images import read_encoded, read_header
 from od_core.label_map import LabelMap
 from od_core.schemas import GROUND_TRUTH, FrameError, FrameRow, ground_truth_table
+from od_core.source_root import look_for
 
 TABLE_ROWS = 1000
 
@@ -166,7 +167,9 @@ class AnnotatedTruth:
         if self._images_folder is None:
             raise AnnotationError("it does not say how large the image is, and where the images lie is not known")
         try:
-            header = read_header(read_encoded(storage.join(self._images_folder, image.name)))
+            place = storage.join(self._images_folder, image.name)
+            found = look_for(place)
+            header = read_header(read_encoded(place if found is None else found.path))
         except (OSError, InputError) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or error
             raise AnnotationError(

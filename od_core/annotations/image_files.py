@@ -39,6 +39,6 @@ class ImageFiles:
             try:
                 image_name(name)
             except ValueError as error:
-                yield AnnotationFault(ascii(name)[1:-1], str(error), None)
+                yield AnnotationFault(ascii(name)[1:-1], str(error), name)
             else:
                 yield AnnotatedImage(name, folder, name, "", None, None, ())

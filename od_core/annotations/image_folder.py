@@ -42,10 +42,13 @@ class ImageFolder:
         self._links_within = None if links_within is None else [*map(storage.real_path, (folder, *links_within))]
         prefix = folder.rstrip("/") + "/"
         self._files: dict[str, FileInfo] = {}
+        self._twins: dict[str, tuple[str, str]] = {}  # paths of which only one can have the key
         for info in storage.walk(folder):
             if posixpath.splitext(info.path)[1].lower() in IMAGE_EXTENSIONS:
                 relative = info.path[len(prefix) :] if info.path.startswith(prefix) else info.path
-                self._files[unicodedata.normalize("NFC", storage.printable(relative))] = info
+                key = unicodedata.normalize("NFC", storage.printable(relative))
+                if self._files.setdefault(key, info) != info:
+                    self._twins[key] = (self._files[key].path[len(prefix) :], relative)
         self._by_name: dict[str, list[str]] = collections.defaultdict(list)
         for key in sorted(self._files):
             self._by_name[posixpath.basename(key)].append(key)
@@ -65,6 +68,12 @@ class ImageFolder:
             AnnotationError: there is none, or several could be meant.
         """
         found = self._find(name)
+        if found.key in self._twins:
+            twins = " and ".join(sorted(map(ascii, self._twins[found.key])))
+            raise AnnotationError(
+                f"two images in {storage.printable(self.folder)} are called {found.key}, written with other characters:"
+                f" {twins}; rename one"
+            )
         if found.file.through_link and self._links_within is not None:
             place = storage.real_path(found.file.path)
             if not any(storage.lies_in(place, folder) for folder in self._links_within):

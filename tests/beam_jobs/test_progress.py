@@ -207,6 +207,11 @@ def test_incidents_are_told_at_once_but_not_without_end(lines):
     assert seen.incidents == 50
 
 
+def test_no_name_in_an_incident_steers_the_terminal(lines):
+    PlainProgress("toy").incident("\x1b[2J.jpg: its item process was lost")
+    assert lines() == ["toy: \\x1b[2J.jpg: its item process was lost"]
+
+
 def test_progress_can_be_off(lines):
     with progress_for("off", "toy") as seen:
         seen.planned(plan_of(1))

@@ -105,6 +105,11 @@ def test_failed_inputs_are_named_with_their_reasons_and_change_the_status(texts,
     assert lines[-1] == "    b.t: bad input"
 
 
+def test_no_name_of_an_input_steers_the_terminal(texts, run):
+    texts(**{"b\x1b[2J\nc": "bad\n", "a": "x\n"})
+    assert run()[1][-1] == "    b\\x1b[2J\\nc.t: bad input"
+
+
 def test_of_many_failures_the_first_are_shown_and_the_report_has_them_all(texts, run, report):
     texts(**{f"f{number:02}": "bad\n" for number in range(13)})
     status, lines, _ = run()

@@ -238,6 +238,14 @@ def test_images_that_were_given_up_are_accounted_for_with_their_boxes(tmp_path: 
     assert reasons(tmp_path / "out")["images_given_up"] == lost
 
 
+def test_an_image_that_no_record_can_name_is_rejected_and_not_counted_twice(tmp_path: pathlib.Path) -> None:
+    write_files(tmp_path / "in", {"a.jpg": picture(), "b\nc.jpg": picture(1)})
+    do(tmp_path / "in", tmp_path / "out", job(format="images"))
+    images, _ = summed_up(tmp_path / "out")
+    assert (images["found"], images["written"], images["rejected"]) == (2, 1, 1)
+    assert report_of(tmp_path / "out")["images_not_annotated"]["count"] == 0
+
+
 def test_a_data_set_without_any_object(tmp_path: pathlib.Path) -> None:
     do(one_voc(tmp_path / "in"), tmp_path / "out", job())
     images, boxes = summed_up(tmp_path / "out")

@@ -174,6 +174,13 @@ def test_a_size_that_is_not_annotated_is_that_of_the_image(write, elsewhere):
     assert (e["status"], e["width"], e["objects"]) == ("done", None, [])  # nothing in it, whatever its size
 
 
+def test_the_image_is_found_however_the_disk_spells_its_name(write):
+    annotation = xml("ox", size="").replace("<annotation>", "<annotation><filename>caf\u00e9.jpg</filename>")
+    root = write({"Annotations/a.xml": annotation, "JPEGImages/cafe\u0301.jpg": jpeg(100, 50)})
+    (row,) = rows_of(open_ground_truth(root))
+    assert (row["key"], row["width"], row["height"]) == ("caf\u00e9.jpg", 100, 50)
+
+
 def test_an_annotated_size_is_believed_without_looking(write):
     root = write({"Annotations/a.xml": xml("ox"), "JPEGImages/a.jpg": b"not looked at"})
     (row,) = rows_of(open_ground_truth(root))

@@ -20,7 +20,7 @@ def test_a_name_that_no_record_can_have(tmp_path):
     (tmp_path / "a\nb.jpg").touch()
     (fault,) = ImageFiles(str(tmp_path)).images()
     assert isinstance(fault, AnnotationFault)
-    assert (fault.place, fault.name, fault.of_object) == ("a\\nb.jpg", None, False)
+    assert (fault.place, fault.name, fault.of_object) == ("a\\nb.jpg", "a\nb.jpg", False)
 
 
 def test_what_is_no_folder(tmp_path):

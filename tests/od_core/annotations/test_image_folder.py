@@ -74,6 +74,17 @@ def test_names_agree_in_unicode_however_the_disk_spells_them(folder):
     assert found.file.path.endswith(apart)
 
 
+def test_of_two_images_whose_names_are_the_same_text_none_is_taken(folder):
+    composed, apart = (unicodedata.normalize(form, "süß.jpg") for form in ("NFC", "NFD"))
+    images = folder(composed, apart, "b.jpg")
+    assert len(images) == 2
+    assert refusal(images, composed) == (
+        f"two images in DIR are called {composed}, written with other characters: {composed!a} and"
+        f" {apart!a}; rename one"
+    )
+    assert images.find("b.jpg").key == "b.jpg"
+
+
 def test_other_files_do_not_count(folder):
     images = folder("a.JPG", "b.webp", "c.txt", "d.xml", ".e.jpg", "f", "sub/g.png")
     assert len(images) == 3
