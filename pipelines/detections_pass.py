@@ -9,6 +9,7 @@ import pyarrow as pa
 from od_core import storage
 from od_core.annotations.joined_truth import open_all_ground_truth
 from od_core.detected_frames import DetectedFrame, frames_of, read_tables
+from od_core.errors import StorageError
 from od_core.ground_truth import GroundTruth
 from pipelines.evaluate.detections import DetectionsSet, leaves, opened
 from pipelines.render.truth import TruthOfDetections, TruthRows
@@ -25,11 +26,20 @@ def frames_in(
     """Every row of the dataset, ordered by where it was found (see `od_core.detected_frames`).
 
     While a frame is at hand, `truth_of` knows what is annotated in it.
+
+    Raises:
+        StorageError: a row that is not what docs/detections-format.md promises.
     """
     for table in read_tables(detections.files, with_shapes=with_shapes):
         if truth is not None:
             truth.load(sorted(set(table.column("key").to_pylist())))
-        yield from frames_of(table)
+        try:
+            yield from frames_of(table)
+        except ValueError as error:
+            keys = table.column("key")
+            raise StorageError(
+                f"{detections.path}: rows from '{keys[0]}' to '{keys[-1]}': {error}; boxbeam inspect says more"
+            ) from error
 
 
 def truth_of(frame: DetectedFrame, truth: TruthRows | None) -> GroundTruth | None:

@@ -5,7 +5,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from od_core import storage
@@ -130,6 +133,15 @@ def read_columns(group: RowGroup, fields: Sequence[str] = (), more: Sequence[str
         if name not in there:
             table = table.append_column(name, pa.nulls(table.num_rows, pa.int64()))
     return table
+
+
+def is_looked_at(status: pa.Array, lists: pa.Array) -> npt.NDArray[np.bool_]:
+    """Of which rows a model has answered, bool (N,), by two of their columns.
+
+    One that is done and has no list of detections tells nothing, not even that nothing was found.
+    """
+    is_done = pc.and_(pc.equal(status, "done").fill_null(False), lists.is_valid())
+    return np.asarray(is_done.to_numpy(zero_copy_only=False))
 
 
 def read_boxes(group: RowGroup, rows: int, more: Sequence[str] = ()) -> Iterator[pa.ListArray]:

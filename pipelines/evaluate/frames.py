@@ -7,14 +7,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from od_core.detections import Detections
 from od_core.errors import StorageError
 from od_core.metrics.frame import EvaluatedFrame
 from od_core.metrics.verdict_rows import FrameOrigin
 from pipelines.evaluate.classes import NO_CLASS, ClassCodes, ClassPair
-from pipelines.evaluate.detections import IDENTITY, RowGroup, read_boxes, read_columns
+from pipelines.evaluate.detections import IDENTITY, RowGroup, is_looked_at, read_boxes, read_columns
 from pipelines.evaluate.slices import SliceBy, row_slices
 from pipelines.evaluate.truth import EDGES, MASK, WorkerTruth
 
@@ -61,7 +60,8 @@ def row_frames(
         start = part.stop
         try:
             some = rows.slice(part.start, len(lists))
-            frames = _frames(some, lists, places[part], sizes[part], truth, classes)
+            looked_at = is_looked_at(some.column("status").combine_chunks(), lists)
+            frames = _frames(some, lists, np.where(looked_at, places[part], -1), sizes[part], truth, classes)
             yield [one._replace(frame=one.frame._replace(slices=slices[part.start + row])) for row, one in frames]
         except ValueError as error:
             raise StorageError(
@@ -71,11 +71,9 @@ def row_frames(
 
 
 def found_places(rows: pa.Table, truth: WorkerTruth) -> npt.NDArray[np.int64]:
-    """Where the ground truth has the frame of every row; -1 for a frame it lacks, and for a row that failed."""
+    """Where the ground truth has the frame of every row; -1 for a frame it lacks."""
     indices = rows.column("frame_index").combine_chunks().fill_null(0).to_numpy(zero_copy_only=False)
-    places = truth.index.find(rows.column("key").combine_chunks(), indices)
-    is_done = pc.equal(rows.column("status"), "done").to_numpy(zero_copy_only=False)
-    return np.where(is_done, places, -1)
+    return truth.index.find(rows.column("key").combine_chunks(), indices)
 
 
 def _frames(

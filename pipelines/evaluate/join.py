@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from od_core.errors import UsageError
 from od_core.joining import FrameIndex, KeyMatches
 from pipelines.evaluate.classes import ClassCodes
-from pipelines.evaluate.detections import DetectionsSet, read_columns
+from pipelines.evaluate.detections import DetectionsSet, is_looked_at, read_columns
 from pipelines.evaluate.truth import TruthFrames
 
 SHOWN = 10
@@ -94,7 +94,7 @@ class Join:
         indices = rows["frame_index"].fill_null(0).to_numpy(zero_copy_only=False)
         found = self._index.find(rows["key"], indices)
         places = np.where(found >= 0, self._matched[found] if len(self._matched) else -1, -1)
-        is_done = pc.equal(rows["status"], "done").to_numpy(zero_copy_only=False)
+        is_done = is_looked_at(rows["status"], rows["detections"])
         whole = rows["frame_index"].is_null().to_numpy(zero_copy_only=False) & ~is_done  # about a video, not a frame
         self._note_failed(rows, places, is_done, whole)
         used = is_done & (places >= 0)

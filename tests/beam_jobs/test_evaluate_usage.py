@@ -19,7 +19,7 @@ from od_core.metrics.catalogue import METRICS
 from od_core.metrics.coco import CocoBoxes
 from od_core.metrics.frame import EvaluatedFrame
 from od_core.metrics.voc import PascalBoxes
-from od_core.schemas import FrameRow
+from od_core.schemas import FrameRow, detections_table
 from tests.pipelines import evaluation_files as files
 from tests.pipelines.evaluation_files import CORNER, LEFT, WHOLE, failed_row, found_row, truth_row
 
@@ -62,6 +62,24 @@ class Run:
 @pytest.fixture
 def run(tmp_path, capsys):
     return Run(tmp_path, capsys)
+
+
+@pytest.mark.parametrize("column", ["detections", "status"])
+def test_a_row_that_does_not_say_what_was_found_was_not_processed(run, column):
+    """Neither is an image in which nothing was found: of done and without a list, boxbeam 0.3 could write some."""
+    rows = [found_row("a.jpg", (1, WHOLE, 0.9)), found_row("b.jpg", (1, WHOLE, 0.9))]
+    table = detections_table(rows, files.LABELS)
+    number = table.schema.get_field_index(column)
+    values = [table.column(column)[0].as_py(), None]
+    changed = table.set_column(number, column, pa.array(values, table.field(number).type))
+    path = run.folder / "found.parquet"
+    pq.write_table(changed, path)
+    truth = [truth_row("a.jpg", (1, WHOLE)), truth_row("b.jpg", (1, WHOLE))]
+    assert run(path, truth) == 2
+    assert "1 of 2 images of the ground truth were not processed" in run.err
+    assert run(path, truth, "--allow_missing") == 0
+    assert run.report["frames"]["evaluated"] == 1
+    assert run.metrics[MAP] == ONE
 
 
 def test_what_is_written(run):

@@ -2,9 +2,12 @@
 
 import pathlib
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from beam_jobs import cli, export
+from od_core.schemas import detections_table
 from tests.pipelines.evaluation_files import failed_row, found_row, write_detections
 
 BOX = (0.1, 0.2, 0.3, 0.4)
@@ -36,6 +39,26 @@ def test_it_says_what_it_wrote(found: pathlib.Path, capsys: pytest.CaptureFixtur
         f"export: 1 detection in 1 frame: {output}\n  1 failure among the detections' rows, not in the output\n"
     )
     assert len(output.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(("score", "fault"), [(float("nan"), "scores must be finite"), (0.1, "must not increase")])
+def test_rows_that_break_the_format_stop_it_by_name(
+    score: float, fault: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a file from elsewhere: boxbeam writes none like that."""
+    table = detections_table([found_row("a.jpg", (1, BOX, 0.9), (2, BOX, 0.2))], {})
+    (row,) = table.column("detections").to_pylist()
+    row[0]["score"] = score
+    number = table.schema.get_field_index("detections")
+    changed = table.set_column(number, table.field(number), pa.array([row], table.field(number).type))
+    pq.write_table(changed, tmp_path / "found.parquet")
+    output = tmp_path / "boxes.csv"
+    command = ["export", f"--detections={tmp_path}/found.parquet", f"--output={output}", "--format=csv"]
+    assert cli.main(command) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"boxbeam export: stopped: {tmp_path}/found.parquet: rows from 'a.jpg' to 'a.jpg': ")
+    assert fault in printed.err
+    assert not output.exists()
 
 
 def test_wrong_usage_fails_before_anything_is_written(found: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
