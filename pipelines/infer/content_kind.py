@@ -1,15 +1,19 @@
-"""What a file without an extension is, by its first bytes; the file is opened for real when it is its turn."""
+"""What a file is by its content, where its name does not tell; the file is opened for real when it is its turn."""
 
 import errno
+import io
 import os
 
+from PIL import GifImagePlugin
+
 from od_core import storage
-from od_core.errors import RecordError, StorageError
-from od_core.images import looks_like_image
+from od_core.errors import ImageError, RecordError, StorageError
+from od_core.images import looks_like_image, read_encoded
 from od_core.records.tfrecord import HEADER_BYTES, scan_records
 
 _HEAD_BYTES = 1024
 _TS_PACKET = 188
+_GIF_MAGIC = b"GIF8"
 
 # (bytes, at this offset) of the containers that cameras and tools write most.
 _VIDEOS = (
@@ -46,9 +50,27 @@ def content_kind(path: str) -> str | None:
         return "image" if not storage.is_remote(path) and os.path.islink(storage.local_path(path)) else None
     except (OSError, StorageError) as error:
         return None if isinstance(error, OSError) and error.errno == errno.EINVAL else "image"
+    if head.startswith(_GIF_MAGIC):
+        return gif_kind(path)
     if looks_like_image(head):
         return "image"
     if any(head.startswith(magic, offset) for magic, offset in _VIDEOS) and head[8:12] not in _IMAGE_BRANDS:
         return "video"
     is_transport_stream = len(head) > 2 * _TS_PACKET and head[0] == head[_TS_PACKET] == head[2 * _TS_PACKET] == 0x47
     return "video" if is_transport_stream else None
+
+
+def gif_kind(path: str) -> str:
+    """video for a GIF that moves, else image; also where it cannot be read now, when it will fail for a reason."""
+    try:
+        return "video" if is_animated(read_encoded(path)) else "image"
+    except (OSError, ImageError):
+        return "image"
+
+
+def is_animated(encoded: bytes) -> bool:
+    """Whether these bytes are a GIF of several frames; False where they are damaged."""
+    try:
+        return bool(GifImagePlugin.GifImageFile(io.BytesIO(encoded)).is_animated)
+    except (OSError, SyntaxError, EOFError, ValueError):
+        return False

@@ -3,17 +3,14 @@
 # Item processes unpickle this job and never import Beam: keep this module, and what it imports, free of it.
 
 import dataclasses
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-from PIL import GifImagePlugin
 
 from od_core import schemas, storage
 from od_core.detection_totals import detection_totals
-from od_core.errors import ImageError
-from od_core.images import IMAGE_EXTENSIONS, read_encoded
+from od_core.images import IMAGE_EXTENSIONS
 from od_core.label_map import LabelMap
 from od_core.model.gpu_driver import has_gpu_driver
 from od_core.model.jpeg_decoders import DEFAULT_DECODER, JPEG_DECODERS
@@ -27,7 +24,7 @@ from od_core.video.sampling import EVERY_FRAME, Sampling
 from pipelines import sources
 from pipelines.content import identity_option
 from pipelines.grouping import ItemLimit, by_limits, on_grid
-from pipelines.infer.content_kind import content_kind
+from pipelines.infer.content_kind import content_kind, gif_kind
 from pipelines.infer.devices import CPU
 from pipelines.items import Ask, Failure, Item, Piece, Source
 from pipelines.job import Spread, Worker
@@ -47,7 +44,7 @@ _ITEM_LIMITS = {
 }
 _VERSIONS_OF = ("boxbeam", "tensorflow", "numpy", "pillow", "av", "pyarrow", "apache-beam")
 
-GIF_EXTENSION = ".gif"
+_GIF = ".gif"
 DEFAULT_MIN_SCORES = {"image": 0.0, "record": 0.0, "video": 0.05}
 
 
@@ -203,8 +200,8 @@ def kind_of(path: str) -> str | None:
     if "." not in name:
         return content_kind(path)
     extension = name[name.rfind(".") :]
-    if extension == GIF_EXTENSION and _is_animated(path):
-        return "video"
+    if extension == _GIF:
+        return gif_kind(path)
     if extension in IMAGE_EXTENSIONS:
         return "image"
     return "video" if extension in VIDEO_EXTENSIONS else None
@@ -213,19 +210,10 @@ def kind_of(path: str) -> str | None:
 WANTED = Wanted(kind_of, "images, videos or TFRecord files", missing="image")
 
 
-def _is_animated(path: str) -> bool:
-    try:
-        return is_animated(read_encoded(path))
-    except (OSError, ImageError):
-        return False  # gone, or not to be read now: an image that will fail, with the reason, also if it does move
-
-
-def is_animated(gif: bytes) -> bool:
-    """Whether the bytes of a GIF are those of several frames; False where they are damaged."""
-    try:
-        return bool(GifImagePlugin.GifImageFile(io.BytesIO(gif)).is_animated)
-    except (OSError, SyntaxError, EOFError, ValueError):
-        return False
+def is_looked_into(path: str) -> bool:
+    """Whether `kind_of` goes by the content of this file."""
+    name = path.rsplit("/", 1)[-1].lower()
+    return "." not in name or name.endswith(_GIF)
 
 
 def _is_compressed(source: Source) -> bool:

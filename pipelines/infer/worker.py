@@ -25,8 +25,9 @@ from od_core.video.ranges import END, RangeEnd, read_range
 from od_core.video.scan import PacketScan, scan_packets
 from pipelines.infer.batch_size import BatchSize
 from pipelines.infer.batches import Batcher, Frame, Image, stacked
+from pipelines.infer.content_kind import is_animated
 from pipelines.infer.devices import claimed_device
-from pipelines.infer.job import GIF_EXTENSION, is_animated, whole_failed
+from pipelines.infer.job import is_looked_into, whole_failed
 from pipelines.infer.step_clock import StepClock
 from pipelines.items import LAST_END, Identity, Item, Joint, Outcome, Piece, add_counts
 from pipelines.job import Ran, Watch
@@ -147,7 +148,7 @@ class InferWorker:
         try:
             with self._clock.spent("decode"):
                 encoded = read_image_file(source)
-                if source.uri.lower().endswith(GIF_EXTENSION) and is_animated(encoded):
+                if is_looked_into(source.uri) and is_animated(encoded):
                     raise InputError("it moves, which could not be seen when the run was planned; use --retry_failed")
                 image = self._decode(encoded)
         except InputError as error:

@@ -477,3 +477,7 @@ def test_an_animated_gif_is_a_video_and_a_still_one_an_image(tmp_path: pathlib.P
     (tmp_path / "broken.gif").write_bytes(b"GIF89a")
     kinds = [infer_job.kind_of(str(tmp_path / f"{name}.gif")) for name in ("still", "moving", "broken")]
     assert kinds == ["image", "video", "image"]
+    for name in ("still", "moving", "broken"):
+        (tmp_path / f"{name}.gif").rename(tmp_path / name)
+    kinds = [infer_job.kind_of(str(tmp_path / name)) for name in ("still", "moving", "broken")]
+    assert kinds == ["image", "video", "image"]

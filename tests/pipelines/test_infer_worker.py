@@ -98,12 +98,13 @@ def test_a_model_that_answers_for_other_images_is_refused(
         run(worker, tmp_path / "in")
 
 
-def test_a_gif_that_moves_is_never_one_image(worker: InferWorker, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("extension", [".gif", ""])
+def test_a_gif_that_moves_is_never_one_image(worker: InferWorker, tmp_path: pathlib.Path, extension: str) -> None:
     """As where its file could not be read for a moment, when the run was planned."""
     stills = [Image.fromarray(draw_scene(number).image) for number in range(3)]
     (tmp_path / "in").mkdir()
-    stills[0].save(tmp_path / "in/a_still.gif")
-    stills[0].save(tmp_path / "in/moving.gif", save_all=True, append_images=stills[1:])
+    stills[0].save(tmp_path / f"in/a_still{extension}", "GIF")
+    stills[0].save(tmp_path / f"in/moving{extension}", "GIF", save_all=True, append_images=stills[1:])
     still, moving = run(worker, tmp_path / "in").outcomes
     assert (still.status, moving.status) == ("empty", "failed")
     assert moving.error is not None
