@@ -1,8 +1,9 @@
 """Remote files as local ones, for what needs a real file, as a video decoder does.
 
 Each process copies a file once and keeps the copies used last, up to `KEPT_BYTES`: the ranges of a long video, which
-are items of their own, share one. A copy has no name in any folder, only this process's descriptor: the kernel frees
-its room when the process ends, however it ends.
+are items of their own, share one. Processes share the disk without knowing of each other, so each keeps no more than it
+leaves free, and what several of them keep does not take the room that another one's next copy needs. A copy has no name
+in any folder, only this process's descriptor: the kernel frees its room when the process ends, however it ends.
 """
 
 import contextlib
@@ -62,7 +63,7 @@ class LocalCopies:
         finally:
             with self._lock:
                 copy.users -= 1
-                self._drop_unused(self._kept_bytes)
+                self._drop_unused(min(self._kept_bytes, shutil.disk_usage(tempfile.gettempdir()).free))
 
     def close(self) -> None:
         """Drop all copies that nobody uses."""

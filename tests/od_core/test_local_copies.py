@@ -115,6 +115,21 @@ def test_what_is_not_there_or_has_no_room_is_an_error_of_the_system(shelf, make_
     assert raised.value.errno == errno.ENOSPC
 
 
+def test_no_more_is_kept_than_is_left_free_for_other_processes(shelf, make_copies, monkeypatch):
+    usage = _Usage(180)
+    monkeypatch.setattr(local_copies.shutil, "disk_usage", lambda folder: usage)
+    copies = make_copies()
+    for path in (PATHS[0], PATHS[1], PATHS[0]):
+        content(copies, path)
+    assert shelf.opened == PATHS[:2]
+    usage.free = 100  # another process has copies too: the one used last stays
+    content(copies, PATHS[1])
+    content(copies, PATHS[1])
+    assert shelf.opened == PATHS[:2]
+    content(copies, PATHS[0])
+    assert shelf.opened == [*PATHS[:2], PATHS[0]]
+
+
 def test_a_copy_that_was_cut_short_is_an_error(shelf, make_copies, monkeypatch):
     monkeypatch.setattr(shelf, "open", lambda path: io.BytesIO(shelf.files[path][:50]))
     copies = make_copies()
