@@ -4,6 +4,7 @@ UTF-8 with or without a byte order mark, quoted as spreadsheets quote. What is i
 that cannot be read is told by its number, and the next one is read.
 """
 
+import collections
 import contextlib
 import csv
 import io
@@ -18,6 +19,7 @@ DELIMITERS = (",", ";", "\t")
 
 # No line of boxes is longer; a file without line ends would be read into memory as one line.
 _MAX_LINE = 1 << 20
+_NOT_CLOSED = "a quotation mark opens a field, and none closes it; remove it"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -43,27 +45,49 @@ class CsvRows:
         """`origin`: the file's name, for messages."""
         self._origin = origin
         self._text = text
-        self._start = [self._readline()]
-        while self._start[-1].isspace():
-            self._start.append(self._readline())
-        self.delimiter = max(DELIMITERS, key=self._start[-1].count)
+        start = [self._readline()]
+        while start[-1].isspace():
+            start.append(self._readline())
+        self.delimiter = max(DELIMITERS, key=start[-1].count)
+        self._ahead = collections.deque(start)  # lines that were read and are still to be given
+        self._given: list[str] = []  # those of the row that is being read
 
     def __iter__(self) -> Iterator[CsvRow]:
         reader = csv.reader(self._lines(), delimiter=self.delimiter)
+        line = 1
         while True:
-            line = reader.line_num + 1
+            self._given = []
             try:
                 fields = [field.strip() for field in next(reader)]
+                is_row = len(self._given) == 1 or self._is_closed(self._given)
             except StopIteration:
                 return
-            except csv.Error as error:  # a quotation mark that is never closed
-                raise UsageError(f"{self._origin}: line {line}: cannot be read as a table ({error})") from error
-            if any(fields):
-                yield CsvRow(line, fields, _fault(fields))
+            except csv.Error as error:
+                if len(self._given) == 1:
+                    raise UsageError(f"{self._origin}: line {line}: cannot be read as a table ({error})") from error
+                is_row = False
+            if is_row:
+                if any(fields):
+                    yield CsvRow(line, fields, _fault(fields))
+                line += len(self._given)
+            else:
+                # Of what the quotation mark has swallowed only its own line is lost.
+                first, *others = self._given
+                self._ahead.extendleft(reversed(others))
+                yield CsvRow(line, [field.strip() for field in first.split(self.delimiter)], _NOT_CLOSED)
+                line += 1
+
+    def _is_closed(self, lines: Sequence[str]) -> bool:
+        """Whether a row of several lines ends every quotation that it begins, behind it nothing but a delimiter."""
+        try:
+            collections.deque(csv.reader(lines, delimiter=self.delimiter, strict=True), 0)
+        except csv.Error:
+            return False
+        return True
 
     def _lines(self) -> Iterator[str]:
-        yield from self._start
-        while line := self._readline():
+        while line := self._ahead.popleft() if self._ahead else self._readline():
+            self._given.append(line)
             yield line
 
     def _readline(self) -> str:

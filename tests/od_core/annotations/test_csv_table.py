@@ -242,10 +242,25 @@ def test_a_file_that_is_not_there(tmp_path):
         read_csv(str(tmp_path / "boxs.csv"))
 
 
-def test_an_unclosed_quotation_mark_is_told(table):
-    found = table(HEADER, "good.jpg,9,9,cat,1,2,3,4", '"a.jpg,9,9,cat,1,2,3,4', "b.jpg,9,9,cat,1,2,3,4")
-    ((place, text, _),) = faults_of(found)
-    assert (place, text) == ("boxes.csv: line 3", "the line has 1 columns, expected 8")
+@pytest.mark.parametrize(
+    ("broken", "later"),
+    [
+        ('"a.jpg,9,9,cat,1,2,3,4', 'b.jpg,9,9,"cat",1,2,3,4'),
+        ('a.jpg,9,9,"cat,1,2,3,4', 'b.jpg,9,9,"cat",1,2,3,4'),  # together they have as many columns as a line
+        ('a.jpg,9,9,cat,1,2,3,"4', "b.jpg,9,9,cat,1,2,3,4"),
+        ('a.jpg,9,9,"cat,1,2,3,4', '"b.jpg","9","9","cat","1","2","3","4"'),
+    ],
+)
+@pytest.mark.parametrize("between", [0, 20_000])  # so much is more than one field can have
+def test_an_unclosed_quotation_mark_costs_its_own_line(table, broken, later, between):
+    good = "good.jpg,9,9,cat,1,2,3,4"
+    found = table(HEADER, good, broken, *[good] * between, later, broken, 'c.jpg,9,9,"c\nat",1,2,3,4', good)
+    message = "a quotation mark opens a field, and none closes it; remove it"
+    places = (f"boxes.csv: line {number}" for number in (3, between + 5))
+    assert faults_of(found) == [(place, message, None) for place in places]
+    images = {image.name: [item.label for item in image.objects] for image in images_of(found)}
+    assert images == {"good.jpg": ["cat"] * (between + 2), "b.jpg": ["cat"], "c.jpg": ["c\nat"]}
+    assert images_of(found)[-1].objects[0].place == f"line {between + 6}"
 
 
 @pytest.mark.parametrize(
