@@ -74,6 +74,7 @@ class CsvRows:
                 # Of what the quotation mark has swallowed only its own line is lost.
                 first, *others = self._given
                 self._ahead.extendleft(reversed(others))
+                reader = csv.reader(self._lines(), delimiter=self.delimiter)  # the other one may be at its end
                 yield CsvRow(line, [field.strip() for field in first.split(self.delimiter)], _NOT_CLOSED)
                 line += 1
 

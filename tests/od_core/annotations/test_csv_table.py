@@ -263,6 +263,12 @@ def test_an_unclosed_quotation_mark_costs_its_own_line(table, broken, later, bet
     assert images_of(found)[-1].objects[0].place == f"line {between + 6}"
 
 
+def test_an_unclosed_quotation_mark_costs_its_own_line_where_none_follows(table):
+    found = table(HEADER, "a.jpg,9,9,cat,1,2,3,4", 'a.jpg,9,9,"cat,1,2,3,4', *["b.jpg,9,9,cat,1,2,3,4"] * 3)
+    assert [place for place, _, _ in faults_of(found)] == ["boxes.csv: line 3"]
+    assert {image.name: len(image.objects) for image in images_of(found)} == {"a.jpg": 1, "b.jpg": 3}
+
+
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
