@@ -142,7 +142,9 @@ class _Finder:
         self._images_root = images.rstrip("/") if images is not None else root
         self._labels_root = inner if self._apart and storage.is_folder(inner) else root
         self._images = _below(self._images_root, IMAGE_EXTENSIONS)
-        self._labels = _below(self._labels_root, (".txt",))
+        # By the usual spelling of their extension; where a folder has both, that is the one.
+        found = sorted(_below(self._labels_root, (".txt",)).items())
+        self._labels = {f"{posixpath.splitext(name)[0]}.txt": path for name, path in found}
 
     def find(self, data: YoloData, description: str) -> YoloAnnotations:
         if not self._images:

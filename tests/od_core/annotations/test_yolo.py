@@ -57,6 +57,7 @@ CAT_BOX = ("cat", (0.375, 0.25, 0.625, 0.75))
             "images",
             {"v/a.png": 1},
         ),
+        ({"data.yaml": YAML, "images/a.JPG": "", "labels/a.TXT": CAT}, "", "images", {"a.JPG": 1}),
         ({"labels/classes.txt": "cat\ndog", "images/a.jpg": "", "labels/a.txt": CAT}, "", "images", {"a.jpg": 1}),
         (
             {"data.yaml": YAML, "train/images/a.jpg": "", "train/labels/a.txt": CAT, "valid/images/b.jpg": ""},
