@@ -98,7 +98,17 @@ CAT_BOX = ("cat", (0.375, 0.25, 0.625, 0.75))
             {"sub/images/a.jpg": 1, "sub/images/b.jpg": 0},
         ),
     ],
-    ids=["plain", "classes.txt", "inner classes.txt", "roboflow", "darknet", "splits", "roboflow places", "lists"],
+    ids=[
+        "plain",
+        "classes.txt",
+        "capitals",
+        "inner classes.txt",
+        "roboflow",
+        "darknet",
+        "splits",
+        "roboflow places",
+        "lists",
+    ],
 )
 def test_layouts(write, files, given, folder, names):
     root = write(files)
