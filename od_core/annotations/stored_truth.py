@@ -208,10 +208,14 @@ def _conformed(path: str, table: pa.Table) -> pa.Table:
             field.name: _cast(columns.get(field.name, defaults.get(field.name)), field.type, len(table))
             for field in list(GROUND_TRUTH)[:-1]
         }
-        if bad.any():
-            arrays["status"] = pc.if_else(pa.array(bad), "failed", arrays["status"])
-            errors = arrays["error"].to_pylist()
-            arrays["error"] = pa.array([_FAULT if is_bad else e for e, is_bad in zip(errors, bad, strict=True)], ERROR)
+        told = arrays["status"].cast(pa.string())
+        has_failed = pc.equal(told, "failed").fill_null(False).to_numpy(zero_copy_only=False)
+        silent = objects.is_null().to_numpy(zero_copy_only=False) & ~bad & ~has_failed
+        if bad.any() or silent.any() or told.null_count:
+            status = pc.if_else(pa.array(bad | silent), "failed", told.fill_null("done"))
+            arrays["status"] = _cast(status, arrays["status"].type, len(table))
+            rows = zip(arrays["error"].to_pylist(), bad, silent, strict=True)
+            arrays["error"] = pa.array([_FAULT if broken else _NULL if null else e for e, broken, null in rows], ERROR)
         conformed = pa.table({**arrays, "objects": objects}, GROUND_TRUTH)
     except pa.ArrowException as error:
         raise UsageError(f"{path}: its columns cannot be read as ground truth: {error}") from error

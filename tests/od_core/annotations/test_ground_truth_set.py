@@ -319,6 +319,17 @@ def test_files_of_other_tools_need_only_keys_and_boxes(save):
     assert "does not say why" in failed["error"]["message"]
 
 
+def test_a_row_that_is_done_without_a_list_of_objects_is_not_one_without_objects(save):
+    """Nor does a row that says nothing of how it is lose its objects."""
+    table = foreign([[(0, 0.25, 0.5, 1)], None, None, [], None], class_id=(pa.int32(), 1))
+    rows = rows_of(
+        open_ground_truth(save(table.append_column("status", pa.array(["done", "done", None, None, "failed"]))))
+    )
+    assert [row["status"] for row in rows] == ["done", "failed", "failed", "done", "failed"]
+    assert [row["objects"] is None for row in rows] == [False, True, True, False, True]
+    assert "does not say why" in rows[1]["error"]["message"]
+
+
 def test_numbers_of_other_widths_are_converted(save):
     fields = {
         "class_id": (pa.int64(), 7),
