@@ -15,6 +15,7 @@ from pipelines.evaluate.detections import DetectionsSet, is_looked_at, read_colu
 from pipelines.evaluate.truth import TruthFrames
 
 SHOWN = 10
+_ERROR = "error"
 
 
 class Named(NamedTuple):
@@ -81,7 +82,7 @@ class Join:
     def add_all(self, detections: DetectionsSet) -> None:
         """Look at every row."""
         for group in detections.row_groups():
-            table = read_columns(group, ("class_id", "label"))
+            table = read_columns(group, ("class_id", "label"), [_ERROR])
             if table.num_rows:
                 self._add({name: table.column(name).combine_chunks() for name in table.column_names})
 
@@ -115,11 +116,25 @@ class Join:
         whole: npt.NDArray[np.bool_],
     ) -> None:
         self._was_tried[places[~is_done & (places >= 0)]] = True
+        self._note_stretches(rows, np.flatnonzero(~is_done))
         self._failed_keys.update(rows["key"].filter(pa.array(whole)).to_pylist())
         is_known = pc.is_in(rows["key"], self._known_keys).to_numpy(zero_copy_only=False)
         unknown = np.flatnonzero(np.where(whole, ~is_known, places < 0))
         keys = rows["key"].take(pa.array(unknown)).to_pylist()
         self.unknown.add(keys, [_row_name(rows, row) for row in unknown.tolist()])
+
+    def _note_stretches(self, rows: dict[str, pa.Array], failed: npt.NDArray[np.int64]) -> None:
+        """One row can tell of many frames that failed: its error says up to which."""
+        some = pa.array(failed)
+        errors = rows[_ERROR].take(some).to_pylist()
+        firsts = rows["frame_index"].take(some).to_pylist()
+        for row, first, error in zip(failed.tolist(), firsts, errors, strict=True):
+            last = error.get("last_frame_index") if isinstance(error, dict) else None
+            if first is not None and last is not None and last > first:
+                frames = np.arange(first, last + 1, dtype=np.int64)
+                key = rows["key"].slice(row, 1).take(pa.array(np.zeros(len(frames), np.int64)))
+                found = self._index.find(key, frames)
+                self._was_tried[self._matched[found[found >= 0]]] = True
 
     def _note_seen(self, rows: dict[str, pa.Array], used: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> None:
         seen = places[used]

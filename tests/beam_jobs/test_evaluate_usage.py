@@ -245,6 +245,16 @@ class TestFrames:
         assert run.report["names"]["unknown"] == ["v.mp4 (10 frames)"]
         assert "  10 frames of detections left out, the ground truth lacks them: v.mp4 (10 frames)\n" in run.out
 
+    def test_a_stretch_that_failed_is_all_its_frames(self, run):
+        """Told by one row, of which not even the first frame is annotated."""
+        found = [found_row("v.mp4", (1, WHOLE, 0.9), frame=1, kind="video")]
+        found.append(
+            failed_row("v.mp4", frame=2, kind="video")._replace(error=files.BROKEN._replace(last_frame_index=8))
+        )
+        truth = [truth_row("v.mp4", (1, WHOLE), frame=frame, kind="video") for frame in (1, 3, 5, 9)]
+        assert run(found, truth) == 2
+        assert "3 of 4 images of the ground truth were not processed, 2 of them because they failed" in run.err
+
     def test_a_failed_video_is_failed_frames(self, run):
         found = [found_row("v.mp4", (1, WHOLE, 0.9), frame=1, kind="video")]
         found.append(failed_row("v.mp4", frame=None, kind="video"))
