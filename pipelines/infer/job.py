@@ -165,12 +165,8 @@ class InferJob:
 
     def failed_rows(self, piece: Piece, failure: Failure) -> pa.Table:
         """One row for the whole piece."""
-        message = failure.message
-        if not piece.is_whole:
-            place = f"{piece.start / piece.total:.0%} to {piece.stop / piece.total:.0%}"
-            message = f"the part from {place} of the file's bytes: {message}"
-        error = FrameError(failure.stage, failure.type, message)
-        return detections_table([whole_failed(piece.source, error)], {})
+        error = FrameError(failure.stage, failure.type, failure.message)
+        return detections_table([piece_failed(piece, error)], {})
 
     def publish(self, output: str, former: Manifest | None, files: Sequence[DataFile]) -> Mapping[str, Any]:
         """The rows are all there is; what they come to is noted, file by file, so that only new files are counted."""
@@ -183,8 +179,12 @@ def _totals(output: str, name: str) -> Mapping[str, Mapping[str, int]]:
         return detection_totals(file)._asdict()
 
 
-def whole_failed(source: Source, error: FrameError) -> FrameRow:
-    """The row of an input of which nothing could be used."""
+def piece_failed(piece: Piece, error: FrameError) -> FrameRow:
+    """The row of an input, or of a part of it, of which nothing could be used."""
+    source = piece.source
+    if not piece.is_whole:
+        place = f"{piece.start / piece.total:.0%} to {piece.stop / piece.total:.0%}"
+        error = error._replace(message=f"the part from {place} of the file's bytes: {error.message}")
     frame_index = 0 if source.kind == "image" else None
     return FrameRow(source.key, storage.printable(source.uri), source.kind, frame_index, error=error)
 

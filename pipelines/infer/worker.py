@@ -27,7 +27,7 @@ from pipelines.infer.batch_size import BatchSize
 from pipelines.infer.batches import Batcher, Frame, Image, stacked
 from pipelines.infer.content_kind import is_animated
 from pipelines.infer.devices import claimed_device
-from pipelines.infer.job import is_looked_into, whole_failed
+from pipelines.infer.job import is_looked_into, piece_failed
 from pipelines.infer.step_clock import StepClock
 from pipelines.items import LAST_END, Identity, Item, Joint, Outcome, Piece, add_counts
 from pipelines.job import Ran, Watch
@@ -152,7 +152,7 @@ class InferWorker:
                     raise InputError("it moves, which could not be seen when the run was planned; use --retry_failed")
                 image = self._decode(encoded)
         except InputError as error:
-            return Frame(_Tag(piece, whole_failed(source, frame_error(error)), piece.weight), None)
+            return Frame(_Tag(piece, piece_failed(piece, frame_error(error)), piece.weight), None)
         row = FrameRow(source.key, storage.printable(source.uri), "image", 0)
         return Frame(_Tag(piece, _sized(row, image), piece.weight), image)
 
@@ -189,7 +189,7 @@ class InferWorker:
                     raise InputError("its end did not come")
         except InputError as error:
             if piece.is_whole:
-                yield Frame(_Tag(piece, whole_failed(source, frame_error(error))), None)
+                yield Frame(_Tag(piece, piece_failed(piece, frame_error(error))), None)
             else:
                 joint = Joint(None, None, str(error))
         yield Frame(_Tag(piece, None, joint=joint), None)
@@ -231,7 +231,7 @@ class InferWorker:
                     hidden = str(error)  # the range in which the damage lies has the row
                 refuse_changed(piece.source)
         except InputError as error:
-            yield Frame(_Tag(piece, whole_failed(piece.source, frame_error(error))), None)
+            yield Frame(_Tag(piece, piece_failed(piece, frame_error(error))), None)
         yield Frame(_Tag(piece, None, error=hidden), None)
 
     def _refuse_foreign_label_map(self, found: "_Found") -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -96,6 +97,20 @@ def test_a_model_that_answers_for_other_images_is_refused(
     monkeypatch.setattr(BlindDetector, "detect", lambda _, images, **__: [NOTHING] * (len(images) + more))
     with pytest.raises(ValueError, match="results came for 4 images"):
         run(worker, tmp_path / "in")
+
+
+def test_ranges_of_a_record_file_that_is_gone_say_each_of_what_part_they_are(
+    worker: InferWorker, tmp_path: pathlib.Path
+) -> None:
+    gone = Source("a.tfrecord", str(tmp_path / "a.tfrecord"), "record", 400, 1)
+    rows = RowWriter(tmp_path / "rows.parquet", worker._job.schema, {})
+    worker.run(Item(tuple(Piece(gone, at, at + 100, 400) for at in range(0, 400, 100))), rows, Silent())
+    rows.close()
+    errors = pq.read_table(tmp_path / "rows.parquet").column("error").to_pylist()
+    missing = "of the file's bytes: no such file; it was listed, or was there when the run was planned"
+    assert [error["message"] for error in errors] == [
+        f"the part from {part} {missing}" for part in ("0% to 25%", "25% to 50%", "50% to 75%", "75% to 100%")
+    ]
 
 
 @pytest.mark.parametrize("extension", [".gif", ""])
