@@ -60,7 +60,11 @@ def read_answers(
             what = "boxes, scores or classes" if "detection_masks" not in answers else "boxes, scores, classes or masks"
             raise _unusable(count, height, width, f"with {what} that are not finite (image {image})")
         kept = _best_first(scores, real, min_score)[:limit]
-        found.append(_detections(answer, kept, height, width, tensors))
+        boxes = tensors.normalised_boxes(answer["detection_boxes"][kept], height, width).astype(np.float32)
+        if (boxes[:, :2] > boxes[:, 2:]).any():
+            what = f"with boxes whose minimum is above their maximum (image {image}): they are not {tensors.box_format}"
+            raise _unusable(count, height, width, f"{what}; --box_format says what the four numbers of a box are")
+        found.append(_detections(answer, kept, boxes, height, width, tensors))
     return found
 
 
@@ -87,10 +91,16 @@ def _fits(name: str, array: Array, rows: tuple[int, int], points: tuple[int | No
     )
 
 
-def _detections(answer: Mapping[str, Array], kept: Array, height: int, width: int, tensors: ModelTensors) -> Detections:
-    """These rows of one image's answer, best first."""
+def _detections(
+    answer: Mapping[str, Array],
+    kept: Array,
+    boxes: npt.NDArray[np.float32],
+    height: int,
+    width: int,
+    tensors: ModelTensors,
+) -> Detections:
+    """These rows of one image's answer, best first, with their boxes."""
     class_ids = answer["detection_classes"][kept] + (1 - tensors.first_class_id)
-    boxes = tensors.normalised_boxes(answer["detection_boxes"][kept], height, width).astype(np.float32)
     masks = keypoints = None
     if "detection_masks" in answer:
         pairs = zip(answer["detection_masks"][kept], boxes, strict=True)

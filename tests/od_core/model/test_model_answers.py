@@ -61,6 +61,10 @@ def test_class_ids_of_any_kind(dtype):
         ),
         (answers(scores=SCORES[..., None]), "detection_scores (2, 3, 1)"),
         (answers(3, 3, boxes=BOXES + np.float32("inf")), "boxes, scores or classes that are not finite (image 0)"),
+        (
+            answers(3, 2, boxes=BOXES[..., [2, 1, 0, 3]]),
+            "with boxes whose minimum is above their maximum (image 0): they are not ymin_xmin_ymax_xmax; --box_format",
+        ),
     ],
 )
 def test_answers_that_are_no_detections(arrays, says):
