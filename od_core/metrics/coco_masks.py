@@ -1,7 +1,7 @@
 """COCO's twelve numbers for masks, and the average precision of every class."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from od_core import boxes
 from od_core.detections import FloatArray, IntArray
+from od_core.image_masks import run_lengths
 from od_core.metrics.coco import CocoNumbers
 from od_core.metrics.frame import EvaluatedFrame
 from od_core.metrics.frame_records import FrameRecords
@@ -61,7 +62,7 @@ class CocoMasks(CocoNumbers):
         self._frames = FrameRecords(_Masks)
 
     def update(self, frames: Sequence[EvaluatedFrame]) -> None:
-        """See Metric. Also raises ValueError for a detection without a mask."""
+        """See Metric. Also raises ValueError for a detection without a mask, and a mask that is none of its frame."""
         for frame in frames:
             self._frames.add(frame.name, self._masks_of(frame))
 
@@ -77,6 +78,8 @@ class CocoMasks(CocoNumbers):
         if len(found) and found.masks is None:
             raise ValueError(f"{frame.name}: detections without masks")
         found = found.where(np.isin(found.classes, known))
+        truth_masks = [mask for mask in truth.masks or () if mask is not None]
+        _check(frame, (*truth_masks, *(found.masks or ())))
         areas = boxes.area(boxes.measured(truth.boxes, frame.height, frame.width)).astype(np.float32)
         if truth.area is not None:
             areas = np.where(truth.area > 0, truth.area, areas)
@@ -85,7 +88,7 @@ class CocoMasks(CocoNumbers):
             truth.classes,
             areas,
             truth.is_crowd,
-            *_joined([mask for mask in truth.masks or () if mask is not None]),
+            *_joined(truth_masks),
             found.scores,
             found.classes,
             *_joined(found.masks or ()),
@@ -99,6 +102,20 @@ class CocoMasks(CocoNumbers):
                 [{"id": image_id, "height": one.size[0], "width": one.size[1]} for image_id, one in batch],
                 [{"id": next(annotation_ids), **truth} for image_id, one in batch for truth in _truths(image_id, one)],
                 [found for image_id, one in batch for found in _finds(image_id, one)],
+            )
+
+
+def _check(frame: EvaluatedFrame, masks: Iterable[bytes]) -> None:
+    """hotcoco takes whatever it is given for a mask, and finds some overlap."""
+    for mask in masks:
+        try:
+            pixels = int(run_lengths(mask).sum())
+        except ValueError as error:
+            raise ValueError(f"{frame.name}: the mask of a detection or an object makes no sense: {error}") from error
+        if pixels != frame.height * frame.width:
+            raise ValueError(
+                f"{frame.name}: the mask of a detection or an object has {pixels:,} pixels, in an image of"
+                f" {frame.width} x {frame.height}"
             )
 
 

@@ -156,6 +156,12 @@ def plan_evaluation(
     join.add_all(detections)
     if not join.is_seen.any():
         raise _nothing_matches(join, frames, matches)
+    if masks and join.other_size.total:
+        raise UsageError(
+            f"{join.other_size.total:,} images are not as large as the ground truth says, and masks have no size but"
+            f" that of their image: {join.other_size.named().first[0]}: infer again, from the images that were"
+            " annotated, or leave coco_masks out of --metrics"
+        )
     refuse_strangers(join.classes.pairs, classes)
     missing = np.flatnonzero(usable & ~join.is_seen)
     if len(missing) and not allow_missing:

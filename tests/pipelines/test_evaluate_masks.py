@@ -19,6 +19,8 @@ from tests.pipelines.evaluation_files import WHOLE, found_row, truth_row
 
 HALF = pycocotools.mask.encode(np.asfortranarray(np.arange(200)[None, :].repeat(100, 0) < 100, np.uint8))["counts"]
 
+TEN = pycocotools.mask.encode(np.ones((10, 10), np.uint8, order="F"))["counts"]
+
 
 @pytest.fixture
 def run(tmp_path, capsys):
@@ -124,3 +126,28 @@ def test_real_segmentations_get_the_numbers_of_pycocotools(shared, run, split):
     wanted = {f"DetectionMasks_{name}": x for name, x in zip(problems.COCO_NAMES, right.stats, strict=True)}
     assert 0 < wanted["DetectionMasks_Precision/mAP"] < 1
     assert {name: numbers[name] for name in wanted} == pytest.approx(wanted, abs=1e-12)
+
+
+def test_masks_of_another_size_are_refused(run, tmp_path):
+    """Turned by a quarter they have as many pixels, and would overlap somehow."""
+    found = [masked(found_row("a.jpg", (1, WHOLE, 0.9), size=(100, 200)), HALF)]
+    status, _, said = run(found, coco(tmp_path, [[0, 0, 100, 0, 100, 100, 0, 100]]))
+    assert status == 2
+    assert "a.jpg: 200 x 100 in the ground truth, 100 x 200 in the detections: infer again" in said
+
+
+@pytest.mark.parametrize(
+    ("mask", "fault"),
+    [
+        (TEN, "has 100 pixels, in an image of 200 x 100"),
+        (HALF[:-2], "no run-length code"),
+        (b"\xff", "no run-length code"),
+        (b"", "no run-length code"),
+    ],
+)
+def test_a_mask_that_is_none_of_its_image_is_told_of(run, tmp_path, mask, fault):
+    found = [masked(found_row("a.jpg", (1, WHOLE, 0.9)), mask)]
+    status, _, said = run(found, coco(tmp_path, [[0, 0, 100, 0, 100, 100, 0, 100]]))
+    assert status == 1
+    assert "a.jpg: the mask of a detection or an object" in said
+    assert fault in said
