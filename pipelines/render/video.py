@@ -255,7 +255,8 @@ def _write(video: VideoWriter, frame: _Drawn, row: RenderedRow, watch: Watch) ->
     video.write(frame.picture, frame.timestamp_us)
     shown = frame.view.shown if frame.view.held_from is None else None
     watch.advance({"frames": 1, "boxes": len(shown or ())}, frame.step)
-    return row.with_frame(frame.picture.height, frame.picture.width, shown, frame.view.truth)
+    written = frame.picture.frame  # of even size
+    return row.with_frame(written.height, written.width, shown, frame.view.truth)
 
 
 def _captions(frame: VideoFrame, view: View) -> list[str]:
