@@ -212,7 +212,7 @@ class _Reader:
         try:
             self._check(row)
             image = self._image(row)
-            self._check_size(row, image)
+            self._note_image(row, image)
             self._add_box(row, image)
         except AnnotationError as error:
             if image is None:
@@ -254,13 +254,22 @@ class _Reader:
     def _size(self, row: CsvRow) -> tuple[int | None, int | None]:
         return pixels_or_none(self._text(row, "width")), pixels_or_none(self._text(row, "height"))
 
-    def _check_size(self, row: CsvRow, image: int) -> None:
-        first = self._images[image]
-        width, height = self._size(row)
-        if width not in (None, first.width) or height not in (None, first.height):
+    def _note_image(self, row: CsvRow, image: int) -> None:
+        """Refuse a line that tells another size than one before; keep what none before has told."""
+        known, (width, height) = self._images[image], self._size(row)
+        if (width and known.width and width != known.width) or (height and known.height and height != known.height):
             raise AnnotationError(
-                f"it says that the image is {width} x {height}, where a line before says {first.width} x "
-                f"{first.height}; the box may be of another image"
+                f"it says that the image is {width} x {height}, where a line before says {known.width} x "
+                f"{known.height}; the box may be of another image"
+            )
+        source_id, split = self._text(row, "source_id"), self._text(row, "split")
+        if known[:4] != (width, height, source_id, split):
+            self._images[image] = _ImageColumns(
+                known.width or width,
+                known.height or height,
+                known.source_id or source_id,
+                known.split or split,
+                known.more,
             )
 
     def _text(self, row: CsvRow, column: str) -> str:

@@ -141,6 +141,23 @@ def test_lines_that_cannot_be_used(table, line, message):
     assert [item.label for item in images_of(found)[0].objects] == ["cat", "dog"]
 
 
+def test_the_split_of_an_image_can_be_told_in_any_of_its_lines(table):
+    header = "filename,class,xmin,ymin,xmax,ymax,split,source_id"
+    found = table(header, "a.jpg,cat,1,2,3,4,,", "a.jpg,cat,1,2,3,4,val,7", "a.jpg,cat,1,2,3,4,,")
+    (image,) = images_of(found)
+    assert (image.split, image.source_id, len(image.objects)) == ("val", "7", 3)
+
+
+def test_the_size_of_an_image_can_be_told_in_any_of_its_lines(table):
+    found = table(
+        HEADER, "a.jpg,,,cat,1,2,3,4", "a.jpg,9,,cat,1,2,3,4", "a.jpg,,8,cat,1,2,3,4", "a.jpg,9,7,cat,1,2,3,4"
+    )
+    (image,) = images_of(found)
+    assert (image.width, image.height, len(image.objects)) == (9, 8, 3)
+    ((place, text, _),) = faults_of(found)
+    assert (place, text[:52]) == ("boxes.csv: line 5", "it says that the image is 9 x 7, where a line before")
+
+
 @pytest.mark.parametrize("name", ["a.jpg", "good.jpg"])
 def test_a_fault_follows_its_image(table, name):
     found = list(table(HEADER, "good.jpg,9,9,cat,1,2,3,4", f"{name},9,9,cat,x,2,3,4").images())
