@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from od_core.detections import Detections
+from od_core.detections import Detections, FloatArray
 from od_core.errors import StorageError
 from od_core.metrics.frame import EvaluatedFrame
 from od_core.metrics.verdict_rows import FrameOrigin
@@ -91,8 +91,8 @@ def _frames(
     stops = np.concatenate([[0], np.cumsum(lengths)])
     indices = (np.arange(stops[-1]) - np.repeat(stops[:-1], lengths)).astype(np.int32)[kept]
     stops = np.concatenate([[0], np.cumsum(kept)])[stops]  # as they are when only the kept ones are left
-    boxes = np.stack([structs.field(edge).to_numpy(zero_copy_only=False) for edge in EDGES], axis=1)[kept]
-    scores = structs.field("score").to_numpy(zero_copy_only=False)[kept]
+    boxes = np.stack([_floats(structs.field(edge)) for edge in EDGES], axis=1)[kept]
+    scores = _floats(structs.field("score"))[kept]
     class_ids = class_ids[kept]
     masks = structs.field(MASK).filter(pa.array(kept)) if truth.has_masks else None
     identity = [rows.column(name).combine_chunks() for name in ("key", "frame_index", "record_index")]
@@ -113,6 +113,12 @@ def _frames(
         )
         key, frame_index, record_index = (column[row].as_py() for column in identity)
         yield row, RowFrame(frame, FrameOrigin(key, frame_index, record_index, indices[part][best_first]))
+
+
+def _floats(column: pa.Array) -> FloatArray:
+    """As float32: pandas, for one, makes doubles of them when it writes rows that it has read."""
+    numbers: FloatArray = column.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    return numbers
 
 
 def _masks(masks: pa.Array) -> tuple[bytes, ...]:

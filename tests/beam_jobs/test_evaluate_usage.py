@@ -82,6 +82,19 @@ def test_a_row_that_does_not_say_what_was_found_was_not_processed(run, column):
     assert run.metrics[MAP] == ONE
 
 
+def test_rows_that_pandas_has_written_anew(run):
+    """It makes doubles of the numbers in lists."""
+    found, truth = files.random_rows(3, 20)
+    table = detections_table(found, files.LABELS)
+    rewritten = pa.Table.from_pandas(table.to_pandas())
+    assert rewritten.schema.field("detections").type != table.schema.field("detections").type
+    assert run(found, truth) == 0
+    wanted = run.metrics
+    pq.write_table(rewritten, run.folder / "found.parquet")
+    assert run(run.folder / "found.parquet", truth) == 0
+    assert run.metrics == wanted
+
+
 def test_what_is_written(run):
     found = [
         found_row("in/b.jpg", (1, WHOLE, 0.9), (1, CORNER, 0.8)),
