@@ -191,7 +191,12 @@ def _key(root: str, path: str) -> str:
     relative = path[len(root) :] if path.startswith(root) else posixpath.normpath(path).lstrip("/")
     while relative.startswith("../"):
         relative = relative[3:]
-    return unicodedata.normalize("NFC", storage.printable(relative))
+    return _shown(relative)
+
+
+def _shown(path: str) -> str:
+    """A path as keys have it: valid Unicode, of one form."""
+    return unicodedata.normalize("NFC", storage.printable(path))
 
 
 def _extension(path: str) -> str:
@@ -219,10 +224,14 @@ _real_folder = functools.lru_cache(maxsize=1024)(os.path.realpath)
 def _refuse_equal_keys(sources: Iterable[Source]) -> None:
     for first, second in itertools.pairwise(sources):
         if first.key == second.key:
-            raise UsageError(
-                f"two inputs would both be called {first.key!r}: {first.uri} and {second.uri}. Give their common parent"
-                " folder as one --input, or run them into two outputs"
-            )
+            places = f"{first.uri} and {second.uri}"
+            way_out = "Give their common parent folder as one --input, or run them into two outputs"
+            if _shown(first.uri) == _shown(second.uri):
+                places = f"{ascii(first.uri)} and {ascii(second.uri)}"
+                way_out = (
+                    "They differ in how Unicode writes a letter, or in bytes that are not UTF-8: rename one of them"
+                )
+            raise UsageError(f"two inputs would both be called {first.key!r}: {places}. {way_out}")
 
 
 def _nothing_found(given: str, wanted: Wanted, ignored: Mapping[str, int]) -> str:

@@ -103,6 +103,12 @@ def test_two_files_of_one_key_are_refused_with_both_places(tmp_path: pathlib.Pat
         find(tmp_path / "x", tmp_path / "y")
 
 
+def test_two_names_that_differ_only_in_their_unicode_form_are_told_apart_in_the_refusal(tmp_path: pathlib.Path) -> None:
+    make(tmp_path, "é.t", unicodedata.normalize("NFD", "é.t"))
+    with pytest.raises(UsageError, match=r"'é\.t': .*/(e\\u0301|\\xe9)\.t' and .*: rename one of them"):
+        find(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
