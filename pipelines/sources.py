@@ -227,7 +227,7 @@ def _refuse_equal_keys(sources: Iterable[Source]) -> None:
             places = f"{first.uri} and {second.uri}"
             way_out = "Give their common parent folder as one --input, or run them into two outputs"
             if _shown(first.uri) == _shown(second.uri):
-                places = f"{ascii(first.uri)} and {ascii(second.uri)}"
+                places = f"{first.uri!a} and {second.uri!a}"
                 way_out = (
                     "They differ in how Unicode writes a letter, or in bytes that are not UTF-8: rename one of them"
                 )
