@@ -6,6 +6,7 @@ in the order of their ids. Images belong into `images/` beside `labels/`, in the
 
 import json
 import pathlib
+import re
 from collections.abc import Sequence
 
 from od_core import boxes
@@ -17,6 +18,8 @@ from od_core.exports.voc import renamed_note
 
 FOLDER = "labels"
 NAMES = "data.yaml"
+
+_NOT_ASCII = re.compile("[^\x20-\x7e]")
 
 
 class YoloExporter:
@@ -30,8 +33,7 @@ class YoloExporter:
         self._files = ImageFiles(folder / FOLDER, ".txt")
         self._numbers = {class_id: number for number, class_id in enumerate(classes)}
         self._with_scores = with_scores
-        # Strings of JSON are strings of YAML, whatever is in them.
-        names = "".join(f"  {n}: {json.dumps(name)}\n" for n, name in enumerate(classes.values()))
+        names = "".join(f"  {n}: {_yaml(name)}\n" for n, name in enumerate(classes.values()))
         text = f"path: .\ntrain: images\nval: images\nnames:{' {}' if not classes else ''}\n{names}"
         (folder / NAMES).write_text(text, encoding="utf-8")
 
@@ -56,3 +58,13 @@ class YoloExporter:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _yaml(text: str) -> str:
+    """A string of YAML: one of JSON, but for what is beyond 16 bits, such as emoji, which JSON writes as two halves."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return _NOT_ASCII.sub(lambda found: _escape(ord(found[0])), quoted)
+
+
+def _escape(code: int) -> str:
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

@@ -8,6 +8,7 @@ import pathlib
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -119,6 +120,14 @@ def test_coco_results_leave_out_classes_that_the_ground_truth_lacks(
     path, done = exported(found, "coco", ground_truth=str(tmp_path / "truth.json"))
     assert [result["image_id"] for result in json.loads(path.read_text())] == ["x9"]
     assert "1 detections of the class 'dog' left out, the ground truth lacks it" in done.notes
+
+
+def test_names_in_yolos_data_yaml_are_read_back(tmp_path: pathlib.Path) -> None:
+    names = {1: "c,at: 'x' # \"\\", 2: "na\u00efve \u732b", 3: "\U0001f431 \u2028\x7f\n\x01"}
+    rows = [found_row("a.jpg", *[(class_id, (0.0, 0.0, 1.0, 1.0), 0.5) for class_id in names])]
+    folder, _ = exported(write_detections(tmp_path / "found", rows, names), "yolo")
+    fields = yaml.safe_load((folder / "data.yaml").read_text(encoding="utf-8"))
+    assert list(fields["names"].values()) == list(names.values())
 
 
 def test_ground_truth_of_other_images_is_refused(found: pathlib.Path, tmp_path: pathlib.Path) -> None:
