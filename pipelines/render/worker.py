@@ -268,6 +268,8 @@ class RenderWorker:
     def _refuse_unusable(self, row: RenderedRow, image: ImageArray | InputError, look: _Look) -> None:
         """Refuse an image or record that cannot be drawn, or is not the one that the detections are about."""
         found = look.row
+        if isinstance(image, InputError) and (found is None or found.error is None):
+            raise image  # first: what cannot be read has not even its name
         if found is None:
             raise RecordError("the detections know of no such record: the file is not the one that they were made from")
         if row.record_index is not None and found.key != row.key:
@@ -277,8 +279,7 @@ class RenderWorker:
             )
         if found.error is not None:
             raise _NoDetectionsError(found.error)
-        if isinstance(image, InputError):
-            raise image
+        assert not isinstance(image, InputError)
         found.refuse_other_size(image)
         if look.changed is not None:
             raise look.changed

@@ -14,7 +14,7 @@ from od_core.drawing import caption, draw_detections, draw_ground_truth, side_by
 from od_core.ground_truth import GroundTruth
 from od_core.images import decode_image, encode_jpeg
 from od_core.records.examples import encode_example
-from od_core.records.tfrecord import write_record
+from od_core.records.tfrecord import scan_records, write_record
 from od_core.schemas import FrameError, FrameRow
 from od_core.video.frames import VideoFrame, read_video
 from od_core.video.writer import VideoWriter
@@ -204,6 +204,19 @@ def test_no_name_of_a_record_leads_out_of_its_folder(tmp_path: pathlib.Path) -> 
     pictures = list(tmp_path.rglob("*.jpg"))
     assert {path.parent for path in pictures} == {tmp_path / "deep/er/out/val.tfrecord"}
     assert len(pictures) == len(names)
+
+
+def test_a_record_that_was_damaged_since_says_so_and_not_that_it_is_another_one(tmp_path: pathlib.Path) -> None:
+    rows = records(tmp_path, ["a", "b", "c"])
+    detect(tmp_path / "in", tmp_path / "found", {"val.tfrecord": rows})
+    with open(tmp_path / "in/val.tfrecord", "r+b") as file:
+        second = list(scan_records(file))[1]
+        file.seek(second.offset + second.length // 2)
+        file.write(b"damage")
+    do(RenderJob(), tmp_path / "found", output=tmp_path / "out")
+    a, b, c = rendered(tmp_path / "out").values()
+    assert (a["status"], b["status"], c["status"]) == ("done", "failed", "done")
+    assert b["error"]["message"].startswith(f"the record at byte {second.offset} is damaged: the checksum")
 
 
 def test_records_of_another_file_fail_one_by_one(tmp_path: pathlib.Path) -> None:
