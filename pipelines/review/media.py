@@ -111,7 +111,14 @@ class RecordShower:
 
 
 class ShownVideo(NamedTuple):
-    """A video as a page plays it: see `Shown`; `start`: the time of its first frame, in seconds."""
+    """A video as a page plays it.
+
+    Attributes:
+        thumbnail, size, note: see `Shown`.
+        proxy: whether it was written anew.
+        start: which time of the original, in seconds, is 0 to the player. What was written anew begins with its first
+            frame; a file as it is keeps the times of its container, in which sound may come before the first frame.
+    """
 
     thumbnail: bytes | None = None
     proxy: bool = False
@@ -149,7 +156,8 @@ def _shown_video(path: str, proxy: pathlib.Path | None) -> ShownVideo:
     if proxy is None:
         for one in read_video(path):
             if isinstance(one, VideoFrame):
-                return _first_frame(one)
+                first = _first_frame(one)
+                return first._replace(start=min(0.0, first.start))
         return shown
     proxy.parent.mkdir(parents=True, exist_ok=True)
     with VideoWriter(proxy, crf=_PROXY_CRF) as writer:

@@ -293,7 +293,7 @@ def _peek(rows: Iterable[Row]) -> tuple[DetectedFrame, Iterable[Row]]:
 
 
 def _seconds(frame: DetectedFrame, start: float) -> float:
-    """When a frame is shown, from the first one on."""
+    """When a player shows a frame; `start`: see `ShownVideo`."""
     if frame.timestamp_us is None:
         return (frame.frame_index or 0) / _USUAL_RATE
     return max(0.0, frame.timestamp_us / 1e6 - start)

@@ -10,6 +10,7 @@ import unicodedata
 import urllib.parse
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from od_core.records.examples import encode_example
 from od_core.records.tfrecord import write_record
 from od_core.review.shapes import MOST_MASKS, MOST_POINTS, shapes_of
 from od_core.source_root import NOT_MOVED, SourceRoot
-from od_core.video.frames import describe_video
+from od_core.video.frames import VideoFrame, describe_video, read_video
 from pipelines.review.pages import ReviewAsk, Reviewed, review
 from tests.blocks_scene import draw_scene, jpeg
 from tests.memory_files import MemoryFiles
@@ -110,6 +111,31 @@ def test_a_video_has_a_timeline_and_its_frames(pages: pathlib.Path) -> None:
     assert frames[30][:2] == [1.2, 30]
     assert frames[30][2] == [[2, 0.9, 0.1, 0.1, 0.5, 0.4, 0, 0, 1]]
     assert items_of(pages)["clip.mp4"]["url"] == "../in/clip.mp4"
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_frames_of_a_video_have_the_times_of_its_player(tmp_path: pathlib.Path, copied: bool) -> None:
+    with av.open(str(tmp_path / "late.mp4"), "w") as container:
+        video = container.add_stream("libx264", rate=10, options={"tune": "zerolatency"})
+        video.width, video.height, video.pix_fmt = (*SIZE, "yuv420p")
+        for number in range(3):
+            frame = av.VideoFrame.from_ndarray(draw_scene(number).image, format="rgb24")
+            frame.pts = number + 5  # half a second in which there is nothing
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    rows = [
+        found_row("late.mp4", (1, LEFT, 0.9), frame=number, kind="video", size=SIZE)._replace(
+            source=str(tmp_path / "late.mp4"), timestamp_us=500_000 + number * 100_000
+        )
+        for number in range(3)
+    ]
+    found = write_detections(tmp_path / "found", rows, {1: "cat"})
+    review(ReviewAsk(str(found), str(tmp_path / "pages"), self_contained=copied))
+    _, _, frames = told(tmp_path / "pages/data/video-000000-00000.js")
+    file = tmp_path / "pages" / items_of(tmp_path / "pages")["late.mp4"]["url"]
+    played = [frame.timestamp_us for frame in read_video(file) if isinstance(frame, VideoFrame)]
+    assert [frame[0] for frame in frames] == [one / 1e6 for one in played if one is not None]
+    assert frames[0][0] == (0 if copied else 0.5)
 
 
 def test_thumbnails_are_small(pages: pathlib.Path) -> None:
