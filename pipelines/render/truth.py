@@ -7,6 +7,7 @@ detections use.
 
 import array
 import collections
+import dataclasses
 import functools
 import hashlib
 import itertools
@@ -155,10 +156,15 @@ class _Classes:
         ids = truth.classes
         if truth.labels is not None and self._labels:
             pairs = zip(truth.classes.tolist(), truth.labels, strict=True)
-            ids = np.array([self._ids.get(name, -1) if name else class_id for class_id, name in pairs], np.int32)
+            ids = np.array([self._id(class_id, name) for class_id, name in pairs], np.int32)
         if not self._is_mapped:
             self.known.update(ids[ids >= 0].tolist())
         return ids
+
+    def _id(self, class_id: int, name: str | None) -> int:
+        if name:
+            return self._ids.get(name, -1)
+        return -1 if self._is_mapped else class_id  # of an id that its own label map lacks nothing is known
 
 
 def _usable_rows(truth: GroundTruthSet, classes: _Classes) -> Iterator[FrameRow]:
@@ -166,6 +172,7 @@ def _usable_rows(truth: GroundTruthSet, classes: _Classes) -> Iterator[FrameRow]
         names = [table.column(name).to_pylist() for name in ("key", "frame_index", "source_id")]
         for key, frame_index, source_id, objects in zip(*names, ground_truths_of(table), strict=True):
             if objects is not None:
+                objects = _named(objects, truth.label_map)
                 objects = GroundTruth.of(
                     objects.boxes,
                     classes.ids(objects),
@@ -176,6 +183,16 @@ def _usable_rows(truth: GroundTruthSet, classes: _Classes) -> Iterator[FrameRow]
                     area=objects.area,
                 )
                 yield FrameRow(key, "", "image", frame_index, objects=objects, source_id=source_id)
+
+
+def _named(objects: GroundTruth, label_map: LabelMap | None) -> GroundTruth:
+    """With the names of the ground truth's own label map for ids without: they are not the detections' ids."""
+    labels = objects.labels or (None,) * len(objects)
+    if label_map is None or None not in labels:
+        return objects
+    shown = label_map.labels
+    named = zip(labels, objects.classes.tolist(), strict=True)
+    return dataclasses.replace(objects, labels=tuple(label or shown.get(class_id) for label, class_id in named))
 
 
 def _in_groups(rows: Iterable[FrameRow]) -> Iterator[list[FrameRow]]:

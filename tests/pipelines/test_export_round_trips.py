@@ -225,6 +225,27 @@ def test_frames_of_videos_come_back_as_pictures(tmp_path: pathlib.Path) -> None:
         assert {image.name for image in reader(str(tmp_path / format)).images()} == {"a.png", "clip.mp4/000000008.jpg"}
 
 
+def test_ids_of_ground_truth_without_names_are_those_of_its_own_label_map(tmp_path: pathlib.Path) -> None:
+    """It numbers the classes the other way round; 3 is none of its label map, whatever the detections call so."""
+    from od_core.records.examples import parse_ground_truth
+    from od_core.records.tfrecord import read_records
+
+    edges = (0.1, 0.2, 0.3, 0.7)
+    found = write_detections(
+        tmp_path / "found",
+        [found_row("a.png", *[(id, edges, 0.5) for id in (1, 2, 3)])],
+        {1: "cat", 2: "dog", 3: "bird"},
+    )
+    truth = write_truth(tmp_path / "truth/truth.parquet", [truth_row("a.png", (1, edges), (2, edges), (3, edges))], {})
+    (truth.parent / "label_map.pbtxt").write_text("item { id: 1 name: 'dog' } item { id: 2 name: 'cat' }")
+    output = tmp_path / "x.tfrecord"
+    done = export(ExportAsk(str(found), str(output), "tf_example", ground_truth=str(truth.parent)))
+    assert done.notes == ("1 objects left out, the detections' label map lacks their class",)
+    with open(output, "rb") as file:
+        (record,) = [record for _, record in read_records(file)]
+    assert parse_ground_truth(record).classes.tolist() == [2, 1]
+
+
 def test_ground_truth_beside_detections_is_that_of_the_records(tmp_path: pathlib.Path) -> None:
     """tf_example: boxes to the last bit, under the detections' ids; what is not annotated has no objects at all."""
     from od_core.records.examples import parse_ground_truth
