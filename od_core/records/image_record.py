@@ -42,11 +42,13 @@ def placed_objects(annotated: AnnotatedImage, image: StoredImage) -> Placed:
     An annotation speaks of the image with its sides exchanged, of the other one of the upright image and the image as
     its file has it, if it gives that size (or shape) and not the stored one. Where it could be either it speaks of the
     stored one. It may also give another size than the file has: the image was scaled since. Areas of objects are
-    brought to the stored image's own pixels; boxes are not.
+    brought to the stored image's own pixels; boxes are not. Boxes in units of the image are of the upright one.
 
     Raises:
         ImageError: the sizes do not even have the same shape: it is another image.
     """
+    if annotated.normalised:
+        annotated = _in_pixels(annotated, image)
     full_width, full_height = image.full_size or (image.width, image.height)
     width, height = annotated.width or full_width, annotated.height or full_height
     objects, turn = annotated.objects, 1
@@ -63,6 +65,15 @@ def placed_objects(annotated: AnnotatedImage, image: StoredImage) -> Placed:
         scale = image.width * image.height / (width * height)
         objects = tuple(item if item.area is None else item._replace(area=item.area * scale) for item in objects)
     return Placed(objects, width, height, turn)
+
+
+def _in_pixels(annotated: AnnotatedImage, image: StoredImage) -> AnnotatedImage:
+    """The annotation in units of the upright image as one in pixels of the stored image."""
+    if not image.is_upright:
+        stored = boxes.as_stored([item.box_px for item in annotated.objects], image.orientation).tolist()
+        turned = zip(annotated.objects, stored, strict=True)
+        annotated = annotated._replace(objects=tuple(item._replace(box_px=tuple(box)) for item, box in turned))
+    return annotated.in_pixels(image.width, image.height)
 
 
 def placed_mask(mask: Mask, placed: Placed, image: StoredImage) -> bytes:

@@ -92,7 +92,7 @@ class RecordMaker:
             reason = convert_remarks.IMAGE_DAMAGED
             image = stored_image(encoded, self._rules.images)
             reason = convert_remarks.IMAGE_OF_ANOTHER_SIZE
-            placed = placed_objects(planned.annotated.in_pixels(image.width, image.height), image)
+            placed = placed_objects(planned.annotated, image)
             reason = convert_remarks.IMAGE_WITH_REFUSED_BOXES
             kept = self._kept(planned, placed)
             known, unknown = self._known(kept.objects)

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import json
 import pathlib
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from beam_jobs import evaluate, infer, render
 from od_core.images import decode_image, read_header
@@ -58,6 +60,16 @@ def box_of(output: pathlib.Path) -> list[float]:
 
 # EXIF
 
+_STORED_BY = {
+    Image.Transpose.FLIP_LEFT_RIGHT: 2,
+    Image.Transpose.ROTATE_180: 3,
+    Image.Transpose.FLIP_TOP_BOTTOM: 4,
+    Image.Transpose.TRANSPOSE: 5,
+    Image.Transpose.ROTATE_90: 6,
+    Image.Transpose.TRANSVERSE: 7,
+    Image.Transpose.ROTATE_270: 8,
+}
+
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_keep_leaves_pixels_and_boxes_as_they_are(tmp_path: pathlib.Path, orientation: int) -> None:
@@ -82,6 +94,30 @@ def test_exif_keep_turns_boxes_of_the_upright_image_back(
     assert box_of(tmp_path / "out") == pytest.approx([3 / 30, 4 / 40, 13 / 30, 24 / 40])
     do(tmp_path / "in", tmp_path / "upright", rules())
     assert box_of(tmp_path / "upright") == pytest.approx(np.divide(box, (40, 30, 40, 30)))
+
+
+@pytest.mark.parametrize("exif", ["keep", "rotate"])
+@pytest.mark.parametrize("max_side", [None, 60])
+@pytest.mark.parametrize(("orientation", "turn"), [(1, None), *((number, turn) for turn, number in _STORED_BY.items())])
+def test_boxes_in_units_of_the_image_are_of_the_upright_one(
+    tmp_path: pathlib.Path, orientation: int, turn: Image.Transpose | None, exif: str, max_side: int | None
+) -> None:
+    upright = np.zeros((80, 120, 3), np.uint8)
+    upright[16:32, 24:72] = 255
+    stored = Image.fromarray(upright)
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    (tmp_path / "in/images").mkdir(parents=True)
+    (stored if turn is None else stored.transpose(turn)).save(tmp_path / "in/images/a.png", exif=tags)
+    write_files(tmp_path / "in", {"data.yaml": "names: [cat]", "labels/a.txt": "0 0.4 0.3 0.4 0.2"})
+    do(tmp_path / "in", tmp_path / "out", rules(exif=exif, max_side=max_side))
+    (row,) = index_of(tmp_path / "out")
+    encoded = features_of(record_of(tmp_path / "out", row))["image/encoded"][1][0]
+    is_white = np.asarray(Image.open(io.BytesIO(encoded)).convert("L")) > 127  # as TensorFlow sees it
+    assert is_white.shape == (row["height"], row["width"])
+    ys, xs = np.nonzero(is_white)
+    white = np.array([ys.min(), xs.min(), ys.max() + 1, xs.max() + 1]) / (2 * is_white.shape)
+    assert box_of(tmp_path / "out") == pytest.approx(white.tolist(), abs=1e-6)
 
 
 def test_exif_fail_rejects_only_what_is_turned(tmp_path: pathlib.Path) -> None:
