@@ -98,6 +98,10 @@ class Job(Protocol):
         Such an item is never taken apart, and is done anew when one of its pieces is to be.
         """
 
+    @property
+    def failed_counts(self) -> Mapping[str, int]:
+        """What `failed_rows` of a piece add to the job's counts."""
+
     def check(self, ask: Ask) -> None:
         """Refuse in the first second what `find` would refuse later. Raises UsageError."""
 

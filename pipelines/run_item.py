@@ -78,7 +78,7 @@ def fail_item(job: Job, dataset: Dataset, item: Item, failure: Failure) -> ItemR
             for piece in item.pieces:
                 failed = job.failed_rows(piece, failure)
                 rows.write(failed)
-                rows.finish(Outcome(piece, "failed", failed.num_rows, error=failure.message))
+                rows.finish(Outcome(piece, "failed", failed.num_rows, job.failed_counts, failure.message))
         outcomes = rows.outcomes
     return report_on(item, name, _results(job, outcomes), seconds=0.0, worker=this_process(), reused=is_reused)
 

@@ -9,7 +9,7 @@ images into the index. At the end shards take their place in OUTPUT.
 import collections
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -91,6 +91,7 @@ class ConvertJob:
     schema = RECORD_INDEX
     schema_version = RECORDS_VERSION
     whole_items = True
+    failed_counts: ClassVar[Mapping[str, int]] = {}
     provenance: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -85,6 +85,7 @@ class InferJob:
     schema = schemas.DETECTIONS
     schema_version = schemas.DETECTIONS_VERSION
     whole_items = False
+    failed_counts: ClassVar[Mapping[str, int]] = {"failed_frames": 1}
 
     @property
     def options(self) -> Mapping[str, str]:

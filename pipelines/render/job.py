@@ -9,7 +9,7 @@ items; `publish` removes those of inputs that are no longer in the detections.
 import dataclasses
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -48,6 +48,7 @@ class RenderJob(RenderChoices):
     schema = RENDERED
     schema_version = "boxbeam.rendered/2"
     whole_items = False
+    failed_counts: ClassVar[Mapping[str, int]] = {}
 
     @property
     def provenance(self) -> Mapping[str, object]:

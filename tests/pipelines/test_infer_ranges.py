@@ -312,6 +312,7 @@ def test_a_range_whose_work_breaks_down_costs_only_itself(
         patch.setattr(infer_worker, "read_range", breaking)
         assert run("out") == 3
     good, rows = rows_of(tmp_path / "good"), rows_of(tmp_path / "out")
+    assert counts_of(tmp_path / "out")["failed_frames"] == 1
     (failed,) = (row for row in rows if row["status"] == "failed")
     assert failed["error"]["message"] == ("the part from 40% to 60% of the file's bytes: ArithmeticError: no such luck")
     place = rows.index(failed)
@@ -340,3 +341,5 @@ def test_an_error_in_the_model_that_nobody_foresaw_leaves_no_decoder_waiting(
     failed, *rows = rows_of(tmp_path / "out")
     assert (failed["key"], failed["error"]["message"]) == ("bad.mkv", "ArithmeticError: no such luck")
     assert [(row["key"], row["frame_index"]) for row in rows] == [("long.mkv", index) for index in range(100)]
+    counts = counts_of(tmp_path / "out")
+    assert (counts["failed"], counts["failed_frames"], counts["frames"]) == (1, 1, 100)

@@ -6,7 +6,7 @@ import os
 import pathlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -41,6 +41,8 @@ class ToyJob:
     on_open: str = ""
     whole_items: bool = False
     steps: bool = False
+
+    failed_counts: ClassVar[Mapping[str, int]] = {}
 
     name = "count"
     table = "lines"
