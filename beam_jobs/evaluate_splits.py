@@ -9,6 +9,7 @@ from beam_jobs import options
 from beam_jobs.launch import refuse_output
 from od_core import storage
 from od_core.annotations.joined_truth import open_all_ground_truth
+from pipelines.evaluate.insight import leave_beside
 from pipelines.evaluate.report import METRICS_FILE
 from pipelines.evaluate.splits import SPLITS_FILE, Numbers, gaps, is_defined, read_numbers, splits_text
 
@@ -37,7 +38,7 @@ def evaluate_splits(
     place = storage.join(output, SPLITS_FILE)
     refuse_output(output)
     open_all_ground_truth([options.absolute(path) for path in args.ground_truth], splits=args.split)
-    storage.remove([place, storage.join(output, METRICS_FILE)])  # those of an earlier evaluation
+    _remove_earlier(output)
     ended = {}
     for split in args.split:
         print(f"evaluate: split {split}")
@@ -49,6 +50,14 @@ def evaluate_splits(
     storage.write_text(place, splits_text(args.split, by_split))
     print("\n".join([f"evaluate: {', '.join(args.split)} side by side: {place}", *side_by_side(by_split)]), flush=True)
     return ended
+
+
+def _remove_earlier(output: str) -> None:
+    """What an earlier evaluation, of all images or of splits, has left in the output beside the folders of splits."""
+    from pipelines.evaluate.verdicts import VERDICTS_FILE  # and with it Beam, which takes seconds
+
+    storage.remove([storage.join(output, name) for name in (SPLITS_FILE, METRICS_FILE, VERDICTS_FILE)])
+    leave_beside(output, None, {})
 
 
 def side_by_side(by_split: Mapping[str, Numbers]) -> Iterator[str]:

@@ -67,6 +67,15 @@ def test_two_splits_side_by_side(run, tmp_path):
     assert [line.split() for line in lines[start + 5 :]] == [["cat", "1.0000", "0.5000", "+0.5000"]]
 
 
+def test_what_an_earlier_evaluation_of_all_images_has_left_goes(run, records, tmp_path):
+    scores = tmp_path / "scores"
+    arguments = [f"--detections={tmp_path}/found", f"--ground_truth={records}", f"--output={scores}", "--metrics=voc"]
+    assert evaluate.main([*arguments, "--verdicts"]) == 0
+    assert (scores / "evaluation.html").exists()
+    assert run("--split", "train,val")[0] == 0
+    assert {path.name for path in scores.iterdir()} == {"splits.json", "train", "val"}
+
+
 def test_each_split_is_evaluated_as_if_alone(run, tmp_path):
     assert run("--split", "train,val,test")[0] == 0
     together = {
