@@ -41,10 +41,17 @@ def results_rows(path: str, truth: GroundTruthSet) -> Iterator[FrameRow]:
         truth: what the detections will be held against.
 
     Raises:
-        UsageError: no results file, or boxes in an image whose size nobody knows.
+        UsageError: no results file, boxes in an image whose size nobody knows, or classes that are counted from 0 where
+            the ground truth counts them from 1.
     """
-    images = dict(_images(truth))
-    return _rows(path, _Results(path), images)
+    images, results = dict(_images(truth)), _Results(path)
+    if results.counts_from_0 and truth.label_map is not None and truth.own_names is None:
+        raise UsageError(
+            f"{path}: these results have a class 0, and the ground truth counts its classes from 1, so what the other"
+            " ids mean is not to be guessed: give as --ground_truth the COCO file that counts as the results do, or"
+            " leave class 0 out of them if it is the background"
+        )
+    return _rows(path, results, images)
 
 
 def _images(truth: GroundTruthSet) -> Iterator[tuple[str, _Image]]:
@@ -91,6 +98,11 @@ class _Results:
     def image_ids(self) -> list[str]:
         """In the order of the file."""
         return list(self._codes)
+
+    @property
+    def counts_from_0(self) -> bool:
+        """Whether there is a class 0."""
+        return bool((self._classes == 0).any())
 
     def of(self, image_id: str, image: _Image) -> Detections:
         """Those in an image, best first."""

@@ -162,6 +162,17 @@ def test_ground_truths_that_count_the_same_classes_from_0_and_from_1_need_a_labe
     assert "not to be guessed, say it with --label_map" in capsys.readouterr().err
 
 
+def test_results_that_count_from_0_are_refused_for_a_ground_truth_that_counts_from_1(tmp_path, capsys):
+    dataset = dataset_of([annotation(1, 1, [10, 20, 30, 40])], [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}])
+    (tmp_path / "truth.json").write_text(json.dumps(dataset))
+    argv = [f"--detections={tmp_path}/results.json", f"--ground_truth={tmp_path}/truth.json"]
+    for first, status in ((0, 2), (1, 0)):
+        found = [result(1, first + number, [10, 20, 30, 40], 0.9) for number in (0, 1)]
+        (tmp_path / "results.json").write_text(json.dumps(found))
+        assert evaluate.main([*argv, f"--output={tmp_path}/scores", "--numbers_only"]) == status
+    assert "results.json: these results have a class 0, and the ground truth counts" in capsys.readouterr().err
+
+
 def test_boxes_that_overlap_by_just_a_threshold(tmp_path):
     """Halves, and tenths less, of boxes of whole pixels."""
     dataset = dataset_of(
