@@ -9,6 +9,9 @@ from beam_jobs import evaluate
 from od_core.label_map import LabelMap
 from tests.pipelines import evaluation_files as files
 
+MAP, PASCAL = "DetectionBoxes_Precision/mAP", "PascalBoxes_Precision/mAP@0.5IOU"
+ONE = pytest.approx(1.0)
+
 
 class Run:
     """One command: its paths, what it said and what it wrote."""

@@ -1,22 +1,11 @@
 """What `boxbeam evaluate` holds against each other: frames, their sizes, classes and splits."""
 
-import pathlib
-
 import pytest
 
 from od_core.ground_truth import GroundTruth
-from tests.beam_jobs.evaluation_run import Run, write_label_map
+from tests.beam_jobs.evaluation_run import MAP, ONE, PASCAL, write_label_map
 from tests.pipelines import evaluation_files as files
 from tests.pipelines.evaluation_files import CORNER, LEFT, WHOLE, failed_row, found_row, truth_row
-
-REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-MAP, PASCAL = "DetectionBoxes_Precision/mAP", "PascalBoxes_Precision/mAP@0.5IOU"
-ONE = pytest.approx(1.0)
-
-
-@pytest.fixture
-def run(tmp_path, capsys):
-    return Run(tmp_path, capsys)
 
 
 class TestFrames:

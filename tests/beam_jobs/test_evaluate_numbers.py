@@ -1,7 +1,6 @@
 """The numbers of `boxbeam evaluate`: those of the metrics and of the API, Open Images' extras, and the gate."""
 
 import csv
-import pathlib
 
 import pytest
 
@@ -11,18 +10,9 @@ from od_core.metrics.coco import CocoBoxes
 from od_core.metrics.frame import EvaluatedFrame
 from od_core.metrics.voc import PascalBoxes
 from od_core.schemas import FrameRow
-from tests.beam_jobs.evaluation_run import Run, write_label_map
+from tests.beam_jobs.evaluation_run import MAP, PASCAL, write_label_map
 from tests.pipelines import evaluation_files as files
 from tests.pipelines.evaluation_files import CORNER, LEFT, WHOLE, found_row, truth_row
-
-REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-MAP, PASCAL = "DetectionBoxes_Precision/mAP", "PascalBoxes_Precision/mAP@0.5IOU"
-ONE = pytest.approx(1.0)
-
-
-@pytest.fixture
-def run(tmp_path, capsys):
-    return Run(tmp_path, capsys)
 
 
 def test_numbers_are_those_of_the_metrics_whatever_the_files(run):

@@ -12,18 +12,11 @@ import pytest
 
 from od_core.metrics.catalogue import METRICS
 from od_core.schemas import detections_table
-from tests.beam_jobs.evaluation_run import Run
+from tests.beam_jobs.evaluation_run import MAP, ONE, PASCAL
 from tests.pipelines import evaluation_files as files
 from tests.pipelines.evaluation_files import CORNER, LEFT, WHOLE, failed_row, found_row, truth_row
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-MAP, PASCAL = "DetectionBoxes_Precision/mAP", "PascalBoxes_Precision/mAP@0.5IOU"
-ONE = pytest.approx(1.0)
-
-
-@pytest.fixture
-def run(tmp_path, capsys):
-    return Run(tmp_path, capsys)
 
 
 @pytest.mark.parametrize("column", ["detections", "status"])
